@@ -1,0 +1,174 @@
+"""What was observed: frozen records, made by cluster.gather and read by everything pure.
+
+Nothing here is ever changed in place; a newer observation is a new record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from batch_operator.api import names
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.report import Report
+
+TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """One worker pod, reduced to what a decision needs (a whole pod costs 35 KiB, this 0.3)."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    owner_uid: str
+    job_name: str
+    component: str
+    index: int
+    attempt: int
+    inputs: str = ""
+    """The block of input numbers that was frozen into the pod when it was made."""
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    node: str = ""
+    created_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    """When the container first ran; None while it never did."""
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    container_reason: str = ""
+    """Why the container ended, in the kubelet's word: Completed, Error, OOMKilled …"""
+    termination_message: str = ""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    unschedulable: str = ""
+    """The scheduler's words, while it finds no node."""
+    deleting: bool = False
+    deleted: bool = False
+    """Gone from the API server; the record is what was last seen of it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.phase in TERMINAL_PHASES
+
+    @property
+    def is_live(self) -> bool:
+        """It may still run, now or later."""
+        return not self.deleted and not self.is_terminal
+
+
+def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
+    """A pod as the API server sends it -> PodRecord. Total: a foreign pod with our label must not break us."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    container: Mapping[str, Any] = next(
+        (c for c in status.get("containerStatuses") or () if c["name"] == names.CONTAINER_NAME), {}
+    )
+    state: Mapping[str, Any] = container.get("state") or {}
+    running, ended, waiting = (state.get(key) or {} for key in ("running", "terminated", "waiting"))
+    scheduled: Mapping[str, Any] = next(
+        (c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {}
+    )
+    owner: Mapping[str, Any] = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), {})
+    return PodRecord(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        owner_uid=owner.get("uid", "") if owner.get("apiVersion") == names.API_VERSION else "",
+        job_name=owner.get("name", ""),
+        component=labels.get(names.COMPONENT_LABEL, ""),
+        index=_number(labels.get(names.INDEX_LABEL)),
+        attempt=_number(labels.get(names.ATTEMPT_LABEL)),
+        inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        node=(raw.get("spec") or {}).get("nodeName", ""),
+        created_at=_time(meta.get("creationTimestamp")),
+        scheduled_at=_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
+        started_at=_time(running.get("startedAt") or ended.get("startedAt")),
+        finished_at=_time(ended.get("finishedAt")),
+        exit_code=ended.get("exitCode"),
+        container_reason=ended.get("reason", ""),
+        termination_message=ended.get("message", ""),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server would not create a child of the job: its words, and when it said so."""
+
+    kind: str
+    """Quota, PodSecurity, Forbidden or Invalid: what of it is temporary is policies.refusal's to say."""
+    message: str
+    at: datetime
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRecord:
+    """One object of the registry; `namespace` is empty for a ClusterPipeline."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    spec: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.spec.get("key", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """What the operator's settings say that decisions depend on."""
+
+    progress_interval: timedelta = timedelta(seconds=5)
+    """Progress alone is written to status at most this often."""
+    image_pull_timeout: timedelta = timedelta(minutes=5)
+    progress_url: str = ""
+    """Where workers report; empty: they do not."""
+    ca_certificate: str = ""
+    """PEM of the authority that signed the progress endpoint's certificate."""
+
+
+def decode_pipeline(raw: Mapping[str, Any]) -> PipelineRecord:
+    meta = raw["metadata"]
+    return PipelineRecord(
+        meta["uid"], meta.get("namespace", ""), meta["name"], meta["resourceVersion"], raw.get("spec") or {}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """All that is known of one BatchJob beside the object itself, at one moment."""
+
+    pods: tuple[PodRecord, ...] = ()
+    """Pods whose controller is this job, by uid; also those already deleted, until the job has ended."""
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    """The newest progress report of each pod, by pod uid; lost when the operator restarts."""
+    pipelines: tuple[PipelineRecord, ...] = ()
+    """The registry's objects of the job's pipeline_key, of its namespace and of the cluster."""
+    job_file: JobFile | None = None
+    """The job file as the job's ConfigMap holds it, not yet held against the ledger's hash; None: not there."""
+    org_id: str = ""
+    refusal: Refusal | None = None
+    settings: RuleSettings = RuleSettings()
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else -1
