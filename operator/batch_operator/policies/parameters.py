@@ -1,0 +1,118 @@
+"""The parameters that run: the user's merged onto the pipeline's defaults, and judged by its schema.
+
+What the pipeline's user_config_schema does not name is locked to the default (design section 1).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from batch_operator.api.v1alpha1.batchjob import BatchJobSpec, ComponentParameters
+from batch_operator.api.v1alpha1.conditions import Reason
+from batch_operator.api.v1alpha1.pipeline import PipelineSpec
+from batch_operator.policies.verdict import InvalidRequest, Stalled
+
+_SEE_SCHEMA = "See the pipeline's user_config_schema for what may be set."
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: objects merge, null removes, everything else (arrays too) replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def resolve(spec: BatchJobSpec, pipeline: PipelineSpec) -> dict[str, Any] | Stalled:
+    """-> component -> {parallelism, config} of every component of the pipeline.
+
+    Raises InvalidRequest naming the path; Stalled is for a schema that is none: the job's owner cannot help it.
+    """
+    given = spec.parameters or {}
+    for component in given:
+        if component not in pipeline.components:
+            raise InvalidRequest(
+                f"parameters.{component}: pipeline '{pipeline.key}' {pipeline.version} has no such component",
+                f"Its components are: {', '.join(sorted(pipeline.components))}.",
+            )
+    resolved: dict[str, Any] = {}
+    for component in pipeline.components:
+        outcome = _component(component, given.get(component) or ComponentParameters(), pipeline)
+        if isinstance(outcome, Stalled):
+            return outcome
+        resolved[component] = outcome
+    return resolved
+
+
+def _component(name: str, given: ComponentParameters, pipeline: PipelineSpec) -> dict[str, Any] | Stalled:
+    defaults = (pipeline.default_config or {}).get(name)
+    parallelism = given.parallelism or (defaults.parallelism if defaults else None) or 1
+    limit = pipeline.components[name].max_parallelism
+    if limit is not None and parallelism > limit:
+        raise InvalidRequest(
+            f"parameters.{name}.parallelism: {parallelism} is above the pipeline's limit of {limit}",
+            f"Ask for at most {limit}.",
+        )
+    default_config = (defaults.config if defaults else None) or {}
+    user_config = given.config or {}
+    config = merge_patch(default_config, user_config)
+    path = f"parameters.{name}.config"
+    schema = (pipeline.user_config_schema or {}).get(name)
+    if schema is None:
+        if user_config:
+            locked = f"{path}.{min(user_config)}"
+            raise InvalidRequest(f"{locked}: the pipeline lets nothing be set here", f"Leave {path} out.")
+    else:
+        _refuse_locked(user_config, schema, path)
+        if broken := _validate(_visible(config, schema), schema, path):
+            return Stalled(
+                Reason.INVALID_PIPELINE,
+                f"user_config_schema.{name} of pipeline '{pipeline.key}' {pipeline.version}: {broken}",
+                "The pipeline's owner must publish a version with a valid JSON Schema.",
+            )
+    return {"parallelism": parallelism, "config": config}
+
+
+def _refuse_locked(config: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> None:
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or schema.get("additionalProperties"):
+        return
+    for key, value in config.items():
+        if key not in properties:
+            raise InvalidRequest(f"{path}.{key}: cannot be set; the pipeline locks it to its default", _SEE_SCHEMA)
+        if isinstance(value, Mapping) and isinstance(properties[key], Mapping):
+            _refuse_locked(value, properties[key], f"{path}.{key}")
+
+
+def _visible(config: Any, schema: Any) -> Any:
+    """The merged configuration less the locked defaults, which the user's schema does not know."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(config, Mapping) or not isinstance(properties, Mapping) or schema.get("additionalProperties"):
+        return config
+    return {key: _visible(value, properties[key]) for key, value in config.items() if key in properties}
+
+
+def _validate(config: Any, schema: Mapping[str, Any], path: str) -> str | None:
+    """What is wrong with the schema itself, or None. Raises InvalidRequest for the configuration."""
+    validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        validator_class.check_schema(dict(schema))
+        # an empty registry: a $ref to another document is never fetched
+        error = best_match(validator_class(schema, registry=Registry()).iter_errors(config))
+    except SchemaError as problem:
+        return problem.message
+    except Unresolvable as problem:
+        return f"unresolvable reference: {problem}"
+    if error is None:
+        return None
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    raise InvalidRequest(f"{path}{where}: {error.message}", _SEE_SCHEMA)

@@ -1,0 +1,94 @@
+"""Why a pod ended, and what that means for its job (design section 2, "Why a pod ended").
+
+Never by exit code 137 or 143 alone: they say how a process died, not why.
+"""
+
+from enum import StrEnum
+
+from batch_operator.api.report import Report, ReportError
+from batch_operator.policies.verdict import Failure
+from batch_operator.snapshot import PodRecord
+
+EXIT_BAD_CONFIG = 64
+EXIT_BAD_DATA = 65
+
+
+class Outcome(StrEnum):
+    """What became of one pod."""
+
+    LIVE = "Live"
+    ENDED = "Ended"
+    """It has done what it could: its inputs decide (exit 0 and 65)."""
+    FAILED = "Failed"
+    LOST = "Lost"
+    """Somebody else took it away before its end."""
+
+
+def outcome(pod: PodRecord) -> Outcome:
+    if pod.phase == "Succeeded" or (pod.phase == "Failed" and pod.exit_code == EXIT_BAD_DATA):
+        return Outcome.ENDED
+    if pod.phase == "Failed":
+        return Outcome.LOST if pod.deleting or pod.deleted else Outcome.FAILED
+    return Outcome.LOST if pod.deleted else Outcome.LIVE
+
+
+def last_word(pod: PodRecord) -> Report | None:
+    """The report in the termination message; one that does not parse is no report."""
+    if not pod.termination_message:
+        return None
+    try:
+        return Report.parse(pod.termination_message)
+    except ReportError:
+        return None
+
+
+def failure(pod: PodRecord) -> Failure | None:
+    """Why the job fails because of this pod, or None if it does not."""
+    match outcome(pod):
+        case Outcome.LOST:
+            return Failure(
+                "POD_LOST",
+                f"pod {pod.name} was deleted before its end",
+                "Apply the job again under another name; results already committed are kept.",
+                component=pod.component,
+            )
+        case Outcome.FAILED:
+            return _failed(pod)
+        case _:
+            return None
+
+
+def _failed(pod: PodRecord) -> Failure:
+    report = last_word(pod)
+    if pod.exit_code == EXIT_BAD_CONFIG:
+        error = report.error if report else None
+        if error is not None:
+            return Failure(
+                error.code,
+                error.message,
+                error.suggestion or None,
+                component=pod.component,
+                exit_code=pod.exit_code,
+            )
+        return Failure(
+            "INVALID_REQUEST",
+            f"component {pod.component} refused its configuration: {_words(pod) or 'it gave no reason'}",
+            f"See the log: kubectl logs -n {pod.namespace} {pod.name}",
+            component=pod.component,
+            exit_code=pod.exit_code,
+        )
+    how = f"exit code {pod.exit_code}" if pod.exit_code is not None else (pod.reason or "no exit code")
+    if pod.container_reason and pod.container_reason not in ("Error", "Completed"):
+        how = f"{pod.container_reason}, {how}"
+    words = pod.message or ("" if report else _words(pod))
+    return Failure(
+        "WORKER_FAILED",
+        f"pod {pod.name} failed ({how})" + (f": {words}" if words else ""),
+        f"See the log: kubectl logs -n {pod.namespace} {pod.name}",
+        component=pod.component,
+        exit_code=pod.exit_code,
+    )
+
+
+def _words(pod: PodRecord) -> str:
+    return " ".join(pod.termination_message.split())[:300]

@@ -1,0 +1,35 @@
+"""The verdicts that rules return when a job cannot simply go on."""
+
+from dataclasses import dataclass
+
+from batch_operator.api.v1alpha1.conditions import Reason
+
+
+class InvalidRequest(ValueError):
+    """The job asks for what its pipeline does not take; it fails at once with code INVALID_REQUEST."""
+
+    def __init__(self, message: str, suggestion: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The job waits until a person changes something outside of it."""
+
+    reason: Reason
+    message: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The job fails: what JobError will say."""
+
+    code: str
+    message: str
+    suggestion: str | None = None
+    component: str | None = None
+    input: int | None = None
+    exit_code: int | None = None

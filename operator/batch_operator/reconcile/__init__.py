@@ -1,0 +1,1 @@
+"""(object, snapshot, now) -> Plan. Pure and total: the same observation gives the same plan."""

@@ -1,0 +1,47 @@
+"""The Plan: all that one pass over a job wants to be done, in the order in which cluster.apply does it.
+
+Status first, so that what a child's existence rests on is written before the child; then deletes, the
+ConfigMap and the pods; then the Event, which only tells what status already says.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batchjob import BatchJobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class PodDelete:
+    """Delete exactly this pod: the uid is a precondition."""
+
+    name: str
+    uid: str
+    grace_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What people see with ``kubectl describe``."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`status` None: nothing to write. `requeue_after` None: nothing will happen without an event."""
+
+    reason: str
+    """One word for the log: what this pass decided."""
+    message: str = ""
+    status: BatchJobStatus | None = None
+    deletes: tuple[PodDelete, ...] = ()
+    job_file: JobFile | None = None
+    """What the ConfigMap must hold before the pods are made; None: it is known to be right, or not needed."""
+    configmap: dict[str, Any] | None = None
+    pods: tuple[dict[str, Any], ...] = ()
+    event: Event | None = None
+    requeue_after: timedelta | None = None

@@ -1,0 +1,166 @@
+"""Objects for tests, as few words as the case needs: make_batchjob(...), make_pipeline(...), make_pod(...)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from batch_operator.api import names
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.reconcile import status as statuses
+from batch_operator.reconcile.plan import Plan
+from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, decode_pod
+
+NOW = datetime(2026, 4, 14, 10, 0, 0, tzinfo=UTC)
+JOB_UID = "0190f3a2-5b6c-4d7e-8f90-a1b2c3d4e5f6"
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def files(count: int) -> list[dict[str, Any]]:
+    return [{"file_id": f"day_{number}.csv"} for number in range(count)]
+
+
+def make_spec(**changes: Any) -> dict[str, Any]:
+    """A spec over the pipeline of make_pipeline(): four inputs, two labelled examples, two pods."""
+    spec: dict[str, Any] = {
+        "name": "tep-classification",
+        "pipeline_type": "batch",
+        "pipeline_key": "classify",
+        "inputs": {
+            "worker.inference": files(4),
+            "worker.n_shots": [
+                {"file_id": "normal.csv", "metadata": {"class": "normal"}},
+                {"file_id": "fault.csv", "metadata": {"class": "fault"}},
+            ],
+        },
+        "parameters": {"worker": {"parallelism": 2, "config": {"batch_size": 16}}},
+    }
+    spec.update(changes)
+    return {key: value for key, value in spec.items() if value is not None}
+
+
+def make_raw_batchjob(
+    spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **metadata: Any
+) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "BatchJob",
+        "metadata": {
+            "namespace": "team-a",
+            "name": "tep",
+            "uid": JOB_UID,
+            "generation": 1,
+            "resourceVersion": "100",
+            "creationTimestamp": "2026-04-14T10:00:00Z",
+            **metadata,
+        },
+        "spec": dict(spec if spec is not None else make_spec()),
+        "status": dict(status or {}),
+    }
+
+
+def make_batchjob(
+    spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **metadata: Any
+) -> BatchJob:
+    return decode_job(make_raw_batchjob(spec, status, **metadata))
+
+
+def make_pipeline_spec(**changes: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "key": "classify",
+        "version": "1.1.1",
+        "type": "batch",
+        "status": "published",
+        "input_ports": [
+            {"name": "worker.inference", "distribute": "scatter", "tracked": True, "required": True},
+            {
+                "name": "worker.n_shots",
+                "distribute": "replicate",
+                "tracked": False,
+                "required": True,
+                "required_metadata": ["class"],
+            },
+        ],
+        "output_ports": [{"name": "worker.results"}],
+        "components": {"worker": {"image": "example.org/classify:1", "max_parallelism": 8}},
+        "default_config": {"worker": {"parallelism": 1, "config": {"batch_size": 32, "model_type": "rocket_1"}}},
+        "user_config_schema": {
+            "worker": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"batch_size": {"type": "integer", "minimum": 1}},
+            }
+        },
+        "storage": {"inputs_url": "file:///data/files", "outputs_url": "file:///data/outputs"},
+    }
+    spec.update(changes)
+    return {key: value for key, value in spec.items() if value is not None}
+
+
+def make_pipeline(name: str = "classify-1.1.1", namespace: str = "", **changes: Any) -> PipelineRecord:
+    """A record of the registry; `namespace` empty: a ClusterPipeline."""
+    uid = str(uuid5(NAMESPACE_OID, f"{namespace}/{name}"))
+    return PipelineRecord(uid, namespace, name, "5", make_pipeline_spec(**changes))
+
+
+def make_snapshot(**changes: Any) -> JobSnapshot:
+    return replace(JobSnapshot(pipelines=(make_pipeline(),), org_id="team-a", settings=RuleSettings()), **changes)
+
+
+def make_pod(index: int = 0, phase: str = "Running", **changes: Any) -> PodRecord:
+    """A pod of make_batchjob()'s component worker; inputs: the block that the default job gives this index."""
+    made = PodRecord(
+        namespace="team-a",
+        name=names.pod_name("tep", JOB_UID, "worker", index, 0),
+        uid=str(uuid5(NAMESPACE_OID, f"pod-{index}")),
+        resource_version="200",
+        owner_uid=JOB_UID,
+        job_name="tep",
+        component="worker",
+        index=index,
+        attempt=0,
+        inputs=f"{2 * index}-{2 * index + 1}",
+        phase=phase,
+        node="node-1",
+        created_at=NOW,
+        started_at=NOW + seconds(2) if phase != "Pending" else None,
+        exit_code={"Succeeded": 0, "Failed": 1}.get(phase),
+    )
+    return replace(made, **changes)
+
+
+def record_of(manifest: Mapping[str, Any], number: int = 0, status: Mapping[str, Any] | None = None) -> PodRecord:
+    """The record of a pod that was created from this manifest."""
+    metadata = manifest["metadata"] | {
+        "uid": str(uuid5(NAMESPACE_OID, manifest["metadata"]["name"])),
+        "resourceVersion": str(300 + number),
+        "creationTimestamp": "2026-04-14T10:00:01Z",
+    }
+    return decode_pod({**manifest, "metadata": metadata, "status": dict(status or {"phase": "Pending"})})
+
+
+def after(job: BatchJob, plan: Plan) -> BatchJob:
+    """The job as the next pass sees it, once the plan's status is written."""
+    if plan.status is None:
+        return job
+    version = str(int(job.resource_version) + 1)
+    written = statuses.as_written(plan.status)
+    raw = make_raw_batchjob(job.spec.model_dump(exclude_none=True), written, name=job.name, resourceVersion=version)
+    raw["metadata"]["generation"] = job.generation
+    return decode_job(raw)
+
+
+def admitted(job: BatchJob | None = None, snapshot: JobSnapshot | None = None) -> tuple[BatchJob, JobFile]:
+    """A job after its first pass, and the job file that was pinned."""
+    from batch_operator.reconcile.batchjob import reconcile
+
+    job = job or make_batchjob()
+    plan = reconcile(job, snapshot or make_snapshot(), NOW)
+    assert plan.job_file is not None, plan.message
+    return after(job, plan), plan.job_file
