@@ -9,7 +9,7 @@ from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, JobStatus, Ledger
-from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
 from batch_operator.policies import inputs as inputs_policy
 from batch_operator.policies import parameters as parameters_policy
@@ -69,10 +69,7 @@ def _admit(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: dateti
     status = statuses.moved(
         status,
         JobStatus.ADMITTED,
-        [
-            (ConditionType.ADMITTED, True, Reason.ADMITTED, message),
-            (ConditionType.STALLED, False, Reason.RESOLVED, ""),
-        ],
+        running.ADMITTED,
         now,
         pipeline_type=file.document["pipeline_type"],
         pipeline_version=file.document["pipeline_version"],

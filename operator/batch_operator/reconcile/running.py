@@ -18,6 +18,11 @@ from batch_operator.snapshot import JobSnapshot, PodRecord
 
 FIRST_ATTEMPT = 0
 EVENT_LENGTH = 1000
+ADMITTED = (
+    (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
+    (ConditionType.STALLED, False, Reason.RESOLVED, ""),
+)
+"""Conditions of every admitted job; without a message, so that what goes on moves `status.message` only."""
 Pods = Mapping[tuple[str, int], PodRecord]
 """The job's pods by component and index."""
 
@@ -83,18 +88,11 @@ def _running(status: BatchJobStatus, started: list[datetime], now: datetime) -> 
     return statuses.moved(
         status,
         JobStatus.RUNNING,
-        [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *_admitted()],
+        [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *ADMITTED],
         now,
         started_at=status.started_at or min(started, default=now),
         message=message,
     )
-
-
-def _admitted() -> list[tuple[ConditionType, bool, Reason, str]]:
-    return [
-        (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
-        (ConditionType.STALLED, False, Reason.RESOLVED, ""),
-    ]
 
 
 def _starting(status: BatchJobStatus, pods: Pods, now: datetime) -> BatchJobStatus:
@@ -103,7 +101,7 @@ def _starting(status: BatchJobStatus, pods: Pods, now: datetime) -> BatchJobStat
     )
     count = sum(c.parallelism for c in (status.ledger.components or {}).values()) if status.ledger else 0
     message = f"admitted: starting {count} pod{'s' if count != 1 else ''}" + (f" ({words})" if words else "")
-    return statuses.moved(status, JobStatus.ADMITTED, _admitted(), now, message=message)
+    return statuses.moved(status, JobStatus.ADMITTED, ADMITTED, now, message=message)
 
 
 def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJobStatus:

@@ -1,5 +1,6 @@
 """How a status is built and when it is worth a write. Called by reconcile.batchjob."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,7 +39,7 @@ def first_sight(job: BatchJob, org_id: str) -> BatchJobStatus:
 def moved(
     status: BatchJobStatus,
     to: JobStatus,
-    conditions: list[tuple[ConditionType, bool, Reason, str]],
+    conditions: Sequence[tuple[ConditionType, bool, Reason, str]],
     now: datetime,
     **fields: Any,
 ) -> BatchJobStatus:
