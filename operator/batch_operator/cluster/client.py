@@ -1,0 +1,281 @@
+"""`Client`: raw JSON to and from the API server, one method per verb, no model classes and no retries. Used
+by all of `cluster`.
+
+Connection, TLS and credentials are the official client's (`kubernetes.aio`). Every failure is an
+`errors.ApiError`; whether to try again is the caller's decision (workqueue back-off, reflector), so that
+nothing waits or repeats behind anybody's back.
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from kubernetes.aio.client.rest import RESTClientObject
+
+from batch_operator.cluster.credentials import Credentials, CredentialsError
+from batch_operator.cluster.errors import Gone, Unauthorized, Unreachable, error_from_response, error_from_status
+from batch_operator.cluster.resource_paths import resource_of
+
+T = TypeVar("T")
+Object = dict[str, Any]
+"""One decoded JSON object, as the API server sent it."""
+Params = Mapping[str, str | int | bool]
+RequestObserver = Callable[[str, str, str, float], None]
+"""Called once per request with (verb, resource, code, seconds); code "0" is no answer. For a watch: when its
+headers came.
+"""
+
+CONNECT_SECONDS = 10.0
+REQUEST_SECONDS = 30.0
+WATCH_INACTIVITY_SECONDS = 75.0  # the API server sends a bookmark about every 60 s
+PAGE_SIZE = 500
+_CHUNKED_ATTEMPTS = 3
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """One consistent list: `items` as of `resource_version`."""
+
+    items: tuple[T, ...]
+    resource_version: str
+
+
+class Client:
+    """One connection pool to one API server. Make it with `Client.connect()` and close it, or use it as
+    `async with`.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        on_request: RequestObserver | None = None,
+        user_agent: str = "batch-operator",
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
+        self._credentials = credentials
+        self._host = str(credentials.configuration.host).rstrip("/")
+        self._rest: Any = RESTClientObject(credentials.configuration)
+        self._on_request = on_request
+        self._user_agent = user_agent
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        *,
+        context: str | None = None,
+        on_request: RequestObserver | None = None,
+    ) -> "Client":
+        """Raises CredentialsError where no configuration can be loaded; does not call the API server yet."""
+        credentials = await Credentials.load(kubeconfig, context)
+        client = cls(credentials, on_request=on_request)
+        credentials.start_refresh()
+        return client
+
+    async def close(self) -> None:
+        await self._credentials.close()
+        await self._rest.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def get(self, path: str, params: Params | None = None) -> Object:
+        return await self._request("get", "GET", path, params)
+
+    async def create(self, path: str, obj: Mapping[str, Any], params: Params | None = None) -> Object:
+        """POST to a collection's path. AlreadyExists where the name is taken; Unreachable leaves open whether
+        it was created.
+        """
+        return await self._request("create", "POST", path, params, body=obj)
+
+    async def update(self, path: str, obj: Mapping[str, Any]) -> Object:
+        """PUT of a whole object; its metadata.resourceVersion, if given, is a precondition (Conflict)."""
+        return await self._request("update", "PUT", path, body=obj)
+
+    async def patch_merge(self, path: str, patch: Mapping[str, Any]) -> Object:
+        """JSON merge patch (RFC 7396): null removes a key, arrays replace. metadata.resourceVersion in it is
+        a precondition (Conflict).
+        """
+        return await self._request("patch", "PATCH", path, body=patch, content_type=_MERGE_PATCH)
+
+    async def patch_status(self, path: str, patch: Mapping[str, Any]) -> Object:
+        """Merge patch of the status subresource of the object at `path`; the caller puts
+        metadata.resourceVersion in.
+        """
+        return await self.patch_merge(f"{path}/status", patch)
+
+    async def delete(
+        self, path: str, *, uid: str, grace_seconds: int | None = None, resource_version: str | None = None
+    ) -> Object:
+        """DELETE of exactly the object with this uid: Conflict where the name has got another one since,
+        NotFound where it is gone.
+
+        Returns the object as it is now (with deletionTimestamp), or a Status where it vanished at once.
+        """
+        preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        return await self._request("delete", "DELETE", path, body=options)
+
+    async def list(self, path: str, params: Params | None = None) -> Listing[Object]:
+        return await self.list_as(path, lambda item: item, params)
+
+    async def list_as(self, path: str, decode: Callable[[Object], T], params: Params | None = None) -> Listing[T]:
+        """A whole collection in pages of 500, each item decoded while its page is in hand (10,000 raw pods
+        would be 380 MB).
+
+        A continue token that expired on the way (410) restarts the list; after the third time it is asked for
+        in one piece.
+        """
+        for _ in range(_CHUNKED_ATTEMPTS):
+            try:
+                return await self._list_pages(path, decode, {**(params or {}), "limit": PAGE_SIZE})
+            except Gone:
+                continue
+        return await self._list_pages(path, decode, dict(params or {}))
+
+    async def _list_pages(self, path: str, decode: Callable[[Object], T], params: Params) -> Listing[T]:
+        items: list_of[T] = []
+        token = ""
+        while True:
+            page = await self._request("list", "GET", path, {**params, "continue": token} if token else params)
+            meta = page.get("metadata") or {}
+            items.extend(decode(item) for item in page.get("items") or ())
+            token = meta.get("continue") or ""
+            if not token:
+                return Listing(tuple(items), str(meta.get("resourceVersion") or ""))
+
+    async def watch(
+        self, path: str, params: Params | None = None, *, inactivity_seconds: float = WATCH_INACTIVITY_SECONDS
+    ) -> AsyncGenerator[Object, None]:
+        """Raw watch events ({"type", "object"}, bookmarks too) until the server ends the stream; close it
+        with `aclosing`.
+
+        An ERROR event is raised (Gone for 410), never given out. Unreachable: silence longer than
+        `inactivity_seconds`, or a stream cut inside an event, which is dropped: whoever resumes from the last
+        resourceVersion that they applied gets it again.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity_seconds)
+        async with self._answer("watch", "GET", path, {**(params or {}), "watch": "true"}, timeout=timeout) as answer:
+            try:
+                rest = b""
+                async for chunk in answer.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            yield _event(line)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Unreachable(f"watch of {resource_of(path)} broke: {_words(error)}") from error
+            if rest.strip():
+                raise Unreachable(f"watch of {resource_of(path)} broke: the stream ended inside an event")
+
+    async def _request(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        async with self._answer(verb, method, path, params, body=body, content_type=content_type) as answer:
+            try:
+                data = await answer.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Unreachable(f"{method} {path}: the answer was cut off: {_words(error)}") from error
+        return _decoded(data, f"{method} {path}")
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A successful answer with its body unread; released, or closed if not read to its end."""
+        query = {key: str(value).lower() if isinstance(value, bool) else value for key, value in (params or {}).items()}
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._user_agent}
+        try:
+            authorization = await self._credentials.authorization()
+        except CredentialsError as error:
+            raise Unauthorized(401, "Unauthorized", str(error)) from error
+        if authorization:
+            headers["Authorization"] = authorization
+        started = time.monotonic()
+        code = 0
+        try:
+            response = await self._rest.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout or self._timeout
+            )
+            code = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {_words(error)}") from error
+        finally:
+            if self._on_request is not None:
+                self._on_request(verb, resource_of(path), str(code), time.monotonic() - started)
+        answer: aiohttp.ClientResponse = response.response
+        async with answer:
+            if code >= 400:
+                raise error_from_response(code, await _refusal(answer), retry_after=answer.headers.get("Retry-After"))
+            yield answer
+
+
+list_of = list  # `Client.list` hides the builtin inside the class
+
+
+async def _refusal(answer: aiohttp.ClientResponse) -> Any:
+    """The body of an error answer, decoded if it is JSON; "" if it cannot be read: the code alone still tells
+    the story.
+    """
+    try:
+        data = await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return ""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return data.decode(errors="replace")
+
+
+def _event(line: bytes) -> Object:
+    event = _decoded(line, "watch event")
+    if event.get("type") == "ERROR":
+        raise error_from_status(event.get("object") or {})
+    return event
+
+
+def _decoded(data: bytes, what: str) -> Object:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Unreachable(f"{what}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Unreachable(f"{what}: a JSON object was expected, not {type(value).__name__}")
+    return value
+
+
+def _words(error: BaseException) -> str:
+    """aiohttp's time-outs have no text of their own."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
