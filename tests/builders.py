@@ -11,6 +11,7 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.reconcile import status as statuses
+from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
 from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, decode_pod
 
@@ -156,11 +157,21 @@ def after(job: BatchJob, plan: Plan) -> BatchJob:
     return decode_job(raw)
 
 
+def status_of(plan: Plan) -> Any:
+    """The status that the plan writes; typed Any, so that a test reads it without asserting what it has."""
+    assert plan.status is not None, f"nothing written: {plan.message}"
+    return plan.status
+
+
 def admitted(job: BatchJob | None = None, snapshot: JobSnapshot | None = None) -> tuple[BatchJob, JobFile]:
     """A job after its first pass, and the job file that was pinned."""
-    from batch_operator.reconcile.batchjob import reconcile
-
     job = job or make_batchjob()
     plan = reconcile(job, snapshot or make_snapshot(), NOW)
     assert plan.job_file is not None, plan.message
     return after(job, plan), plan.job_file
+
+
+def run_to(job: BatchJob, snapshot: JobSnapshot, at: float = 0) -> tuple[BatchJob, Plan]:
+    """One pass `at` seconds after the job was made -> (the job with the plan's status, the plan)."""
+    plan = reconcile(job, snapshot, NOW + seconds(at))
+    return after(job, plan), plan

@@ -29,7 +29,6 @@ class Reason(StrEnum):
 
     ADMITTED = "Admitted"
     PODS_RUNNING = "PodsRunning"
-    PODS_STARTING = "PodsStarting"
     COMPLETED = "Completed"
     FAILED = "Failed"
     STOPPING = "Stopping"

@@ -1,0 +1,175 @@
+"""Writes only: a Plan becomes API calls, in the plan's order. It knows how, never whether.
+
+Status goes first with the resourceVersion that was read, so that a stale or deleted job writes nothing and
+makes no child; creates are POSTs of deterministic names, where "exists already" means a look at the owner's
+uid; deletes carry the uid (design section 5, "Never a duplicate pod").
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from batch_operator.api import names
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.cluster import merge_patch
+from batch_operator.cluster.client import Client, Object
+from batch_operator.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, EVENTS, PODS
+from batch_operator.policies import refusal as refusals
+from batch_operator.reconcile import status as statuses
+from batch_operator.reconcile.plan import Event, Plan, PodDelete
+from batch_operator.resources.configmap import job_file
+from batch_operator.snapshot import Refusal, decode_pod
+
+MAX_BATCH = 32
+
+log = structlog.get_logger(__name__)
+
+
+class NameTaken(Exception):
+    """A child's name belongs to an object that is not ours; str() says which."""
+
+
+async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, now: datetime, reporter: str) -> bool:
+    """-> whether the job must be looked at again at once, because a child was refused.
+
+    Raises ApiError or NameTaken at the first write that fails; the next pass starts from what is then there.
+    """
+    if plan.status is not None:
+        await _write_status(client, seen, job, plan)
+    await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
+    try:
+        if plan.configmap is not None and plan.job_file is not None:
+            await _create_configmap(client, job, plan.configmap, plan.job_file.sha256)
+            seen.job_files[job.uid] = plan.job_file
+        await _create_pods(client, seen, job, plan.pods)
+    except (Forbidden, Invalid) as refused:
+        _remember_refusal(seen, job, refused, now)
+        return True
+    if plan.pods:
+        seen.refusals.pop(job.uid, None)
+    if plan.event is not None:
+        await _tell(client, job, plan.event, now, reporter)
+    return False
+
+
+async def _write_status(client: Client, seen: Observations, job: BatchJob, plan: Plan) -> None:
+    assert plan.status is not None, "only called with one"
+    patch = merge_patch.difference(statuses.as_written(job.status), statuses.as_written(plan.status))
+    body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
+    answer = await client.patch_status(BATCH_JOBS.path(job.namespace, job.name), body)
+    seen.jobs.observe(decode_job(answer, job))
+
+
+async def _delete(client: Client, seen: Observations, namespace: str, delete: PodDelete) -> None:
+    try:
+        answer = await client.delete(
+            PODS.path(namespace, delete.name), uid=delete.uid, grace_seconds=delete.grace_seconds
+        )
+    except (NotFound, Conflict):  # gone, or the name is another pod's by now
+        return
+    if answer.get("kind") == "Pod":
+        seen.pods.observe(decode_pod(answer))
+
+
+async def _create_configmap(client: Client, job: BatchJob, manifest: Object, sha256: str) -> None:
+    """Ours with the right content, or replaced by it: what somebody else put there is never used."""
+    collection = CONFIG_MAPS.path(job.namespace)
+    try:
+        await client.create(collection, manifest)
+    except AlreadyExists:
+        path = CONFIG_MAPS.path(job.namespace, manifest["metadata"]["name"])
+        found = await client.get(path)
+        content = job_file(found)
+        if _is_ours(found, job) and content is not None and content.sha256 == sha256:
+            return
+        log.warning(
+            "replacing a ConfigMap that is not as we made it",
+            namespace=job.namespace,
+            name=manifest["metadata"]["name"],
+            reason="Tampered",
+        )
+        await client.delete(path, uid=found["metadata"]["uid"])
+        await client.create(collection, manifest)
+
+
+async def _create_pods(client: Client, seen: Observations, job: BatchJob, manifests: Sequence[Object]) -> None:
+    """In batches of 1, 2, 4 …: where the first is refused, the others are not even tried (as batch/v1 Job
+    does).
+    """
+    size, start = 1, 0
+    while start < len(manifests):
+        batch = manifests[start : start + size]
+        answers = await asyncio.gather(*(_create_pod(client, job, m) for m in batch), return_exceptions=True)
+        for answer in answers:
+            if not isinstance(answer, BaseException):
+                seen.pods.observe(decode_pod(answer))
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        start, size = start + len(batch), min(size * 2, MAX_BATCH)
+
+
+async def _create_pod(client: Client, job: BatchJob, manifest: Object) -> Object:
+    try:
+        return await client.create(PODS.path(job.namespace), manifest)
+    except AlreadyExists:
+        found = await client.get(PODS.path(job.namespace, manifest["metadata"]["name"]))
+        if _is_ours(found, job):
+            return found
+        raise NameTaken(
+            f"pod {job.namespace}/{manifest['metadata']['name']} exists and is not this job's; delete or rename it"
+        ) from None
+
+
+def _is_ours(found: Object, job: BatchJob) -> bool:
+    owners = found["metadata"].get("ownerReferences") or ()
+    return any(owner.get("controller") and owner["uid"] == job.uid for owner in owners)
+
+
+def _remember_refusal(seen: Observations, job: BatchJob, refused: ApiError, now: datetime) -> None:
+    words = str(refused)
+    kind = refusals.QUOTA if "exceeded quota" in words else type(refused).__name__
+    known = seen.refusals.get(job.uid)
+    first = Refusal(kind, words, now)
+    seen.refusals[job.uid] = replace(first, times=known.times + 1) if known and known.kind == kind else first
+
+
+async def _tell(client: Client, job: BatchJob, event: Event, now: datetime, reporter: str) -> None:
+    """An Event says again what status says; that it cannot be written changes nothing."""
+    identity = f"{job.uid}/{event.reason}/{event.message}/{now.isoformat()}"
+    manifest: dict[str, Any] = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{job.name}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
+            "namespace": job.namespace,
+        },
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": f"{names.GROUP}/batch-operator",
+        "reportingInstance": reporter,
+        "action": "Reconcile",
+        "reason": event.reason,
+        "note": event.message,
+        "type": event.type,
+        "regarding": {
+            "apiVersion": names.API_VERSION,
+            "kind": "BatchJob",
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+        },
+    }
+    try:
+        await client.create(EVENTS.path(job.namespace), manifest)
+    except AlreadyExists:
+        return
+    except ApiError as error:
+        log.warning("event not written", namespace=job.namespace, name=job.name, reason=event.reason, error=str(error))

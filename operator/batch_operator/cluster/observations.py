@@ -1,0 +1,40 @@
+"""All that the operator knows at a moment: the stores that watches fill, and what only memory holds.
+
+Written by handlers (watch events), cluster.progress_server (reports) and cluster.apply (answers to our own
+writes); read by cluster.gather. Everything here can be lost: a restarted operator finds it again.
+"""
+
+from dataclasses import dataclass, field
+
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.report import Report
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.store import RecordStore
+from batch_operator.snapshot import PipelineRecord, PodRecord, Refusal
+
+
+@dataclass(slots=True)
+class Observations:
+    """Stores by kind; reports by pod uid; job files and refusals by job uid; org ids by namespace."""
+
+    jobs: RecordStore[BatchJob] = field(default_factory=RecordStore)
+    pods: RecordStore[PodRecord] = field(default_factory=RecordStore)
+    pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
+    cluster_pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
+    reports: dict[str, Report] = field(default_factory=dict)
+    job_files: dict[str, JobFile] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    org_ids: dict[str, str] = field(default_factory=dict)
+
+    def registry(self, namespace: str, key: str) -> tuple[PipelineRecord, ...]:
+        """The registry's objects of `key` that a job in `namespace` may use."""
+        own = (p for p in self.pipelines.values() if p.namespace == namespace and p.key == key)
+        return (*own, *(p for p in self.cluster_pipelines.values() if p.key == key))
+
+    def forget_job(self, uid: str) -> None:
+        """The job is gone: so is all that was kept for it."""
+        for pod in self.pods.by_owner(uid):
+            self.reports.pop(pod.uid, None)
+        self.pods.forget_owner(uid)
+        self.job_files.pop(uid, None)
+        self.refusals.pop(uid, None)

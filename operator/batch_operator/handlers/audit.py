@@ -1,0 +1,47 @@
+"""Looks now and then for what a watch may have lost: objects deleted in a gap that ended in a relist.
+
+kopf tells of the living objects of a relist only, so that a deleted one would stay for ever (docs/adr/0002).
+"""
+
+import asyncio
+
+import structlog
+
+from batch_operator.cluster.client import Client
+from batch_operator.cluster.errors import ApiError
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES
+from batch_operator.snapshot import decode_pipeline
+
+log = structlog.get_logger(__name__)
+
+
+async def list_registry(client: Client, seen: Observations) -> None:
+    """The registry as it is now. Raises ApiError."""
+    for resource, store in ((PIPELINES, seen.pipelines), (CLUSTER_PIPELINES, seen.cluster_pipelines)):
+        listing = await client.list_as(resource.path(), decode_pipeline)
+        store.replace(listing.items, listing.resource_version)
+
+
+async def expire_jobs(client: Client, seen: Observations) -> None:
+    """Forgets jobs that are gone. Raises ApiError."""
+    before = len(seen.jobs)
+    listing = await client.list_as(BATCH_JOBS.path(), lambda raw: str(raw["metadata"]["uid"]))
+    seen.jobs.replace((), listing.resource_version, present=listing.items)
+    if lost := before - len(seen.jobs):
+        log.warning("jobs were gone that no watch had told of", count=lost, reason="Audit")
+    alive = {job.uid for job in seen.jobs.values()}
+    for owner in seen.pods.owners():
+        if owner not in alive:
+            seen.forget_job(owner)
+
+
+async def run(client: Client, seen: Observations, interval_seconds: float) -> None:
+    """For ever; a failed round is logged and the next one comes."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await list_registry(client, seen)
+            await expire_jobs(client, seen)
+        except ApiError as error:
+            log.warning("audit failed", reason="Audit", error=str(error))

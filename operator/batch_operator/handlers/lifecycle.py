@@ -1,0 +1,157 @@
+"""Starts and ends everything that runs beside kopf, in order.
+
+Start: certificates and servers, the registry's and the pods' first lists, then the workers and kopf's watches; so
+that no job is judged before all that a judgement needs is known. Called by main.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import kopf
+import structlog
+
+from batch_operator import __version__
+from batch_operator.api import names
+from batch_operator.cluster.client import Client
+from batch_operator.cluster.errors import ApiError
+from batch_operator.cluster.health_server import Check
+from batch_operator.cluster.metrics import Metrics
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.reflector import Reflector
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES, PODS
+from batch_operator.cluster.workqueue import WorkQueue, run_workers
+from batch_operator.config import Settings
+from batch_operator.handlers import audit
+from batch_operator.handlers.endpoints import ProgressReceiver, health_server
+from batch_operator.handlers.kopf_session import WatchTrace, login
+from batch_operator.handlers.kopf_settings import settings as kopf_settings
+from batch_operator.handlers.reconciler import Reconciler
+from batch_operator.handlers.watches import Key, register
+from batch_operator.snapshot import PodRecord, decode_pod
+
+RETRY_SECONDS = 2.0
+DRAIN_SECONDS = 3.0
+WORKERS = "workers"
+KOPF_WATCHES = (BATCH_JOBS, PIPELINES, CLUSTER_PIPELINES)
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Operator:
+    """One process. `run()` returns after SIGTERM and raises where it cannot go on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics(__version__)
+        self._seen = Observations()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._trace = WatchTrace()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        async with (
+            await Client.connect(on_request=self._metrics.requested) as client,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            stack.push_async_callback(self._end_tasks)
+            pods = Reflector[PodRecord](
+                client, PODS.path(), decode_pod, self._seen.pods, params={"labelSelector": names.POD_SELECTOR}
+            )
+            health = health_server(self._metrics, self._checks(pods))
+            await health.start(self._settings.bind_address, self._settings.http_port)
+            stack.push_async_callback(health.stop)
+            ca_certificate = await self._serve_progress(client, stack)
+
+            registry = self._kopf_registry()
+            self._measure(pods)
+            self._run_beside(pods.run(), "pods")
+            await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
+            await pods.synced.wait()
+            reconciler = Reconciler(
+                client, self._seen, self._settings, self._settings.rules(ca_certificate), self._metrics
+            )
+            self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
+            self._run_beside(audit.run(client, self._seen, self._settings.audit_interval_seconds), "audit")
+            log.info("started", reason="Started", version=__version__, workers=self._settings.workers)
+            await kopf.operator(
+                registry=registry, settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
+            )
+            log.info("stopping", reason="Stopping")
+        if self._failure is not None:
+            raise self._failure
+
+    async def _serve_progress(self, client: Client, stack: contextlib.AsyncExitStack) -> str:
+        """-> the PEM of the endpoint's authority; empty where no reports are taken."""
+        if not self._settings.progress_url:
+            return ""
+        receiver = ProgressReceiver(client, self._settings, self._seen, self._queue, self._metrics)
+        ca_certificate = await self._until_it_works("start the progress endpoint", receiver.start)
+        stack.push_async_callback(receiver.stop)
+        self._run_beside(receiver.certificate.renew_forever(), "certificate")
+        return ca_certificate
+
+    def _kopf_registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        register(registry, self._seen, self._queue)
+
+        @kopf.on.login(registry=registry)
+        async def log_in(settings: kopf.OperatorSettings, logger: Any, **_: Any) -> kopf.AiohttpSession:
+            return login(self._trace, settings, logger)
+
+        @kopf.on.cleanup(registry=registry)
+        async def drain(**_: Any) -> None:
+            # here, since kopf cancels all tasks that began after it did, our workers too, right after its cleanup
+            await self._end_tasks()
+
+        return registry
+
+    def _checks(self, pods: Reflector[PodRecord]) -> dict[str, Check]:
+        def kopf_watch(path: str) -> Check:
+            return lambda: self._trace.trouble(path)
+
+        watches = {f"watch {resource.plural}": kopf_watch(resource.path()) for resource in KOPF_WATCHES}
+        return {"watch pods": pods.trouble, **watches}
+
+    def _measure(self, pods: Reflector[PodRecord]) -> None:
+        self._metrics.track_queue(self._queue)
+        self._metrics.track_watch(pods)
+        self._metrics.track_jobs(lambda: Counter(str(job.status.status or "NEW") for job in self._seen.jobs.values()))
+
+    def _run_beside(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """What runs until the end. Where it ends before that, so does the process: a part of it is no operator."""
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if not task.cancelled() and not self._stop.is_set():
+                self._failure = task.exception() or RuntimeError(f"{name} ended")
+                self._stop.set()
+
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(ended)
+        self._tasks.append(task)
+
+    async def _end_tasks(self) -> None:
+        """Lets the passes in hand end, then ends everything; a second call finds nothing to do."""
+        self._stop.set()
+        self._queue.shut_down()
+        workers = [task for task in self._tasks if task.get_name() == WORKERS]
+        if workers:
+            await asyncio.wait(workers, timeout=DRAIN_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _until_it_works(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Start-up waits for the API server, and says what it waits for."""
+        while True:
+            try:
+                return await work()
+            except ApiError as error:
+                log.warning(f"cannot {what} yet", reason=type(error).__name__, error=str(error))
+                await asyncio.sleep(error.retry_after or RETRY_SECONDS)

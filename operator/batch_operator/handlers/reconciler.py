@@ -1,0 +1,82 @@
+"""One pass over one job: gather, reconcile, apply, and when to come back. The workqueue's workers call it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from batch_operator.cluster.apply import NameTaken, apply
+from batch_operator.cluster.client import Client
+from batch_operator.cluster.errors import ApiError, Conflict, NotFound
+from batch_operator.cluster.gather import job_snapshot
+from batch_operator.cluster.metrics import Metrics
+from batch_operator.cluster.observations import Observations
+from batch_operator.config import Settings
+from batch_operator.handlers.watches import Key
+from batch_operator.reconcile.batchjob import reconcile
+from batch_operator.snapshot import RuleSettings
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """Whole seconds, as status holds them: what is compared with status must have its grain."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Holds what a pass needs; no state of its own."""
+
+    client: Client
+    seen: Observations
+    settings: Settings
+    rules: RuleSettings
+    metrics: Metrics
+    now: Callable[[], datetime] = utc_now
+
+    async def __call__(self, key: Key) -> float | None:
+        """-> seconds until the job is due again, or None. Raises ApiError; the queue then backs off."""
+        namespace, name = key
+        job = self.seen.jobs.get_by_name(namespace, name)
+        if job is None:
+            return None
+        started = time.perf_counter()
+        snapshot = await job_snapshot(self.client, self.seen, job, self.rules, org_labels=self.settings.org_labels)
+        now = self.now()
+        plan = reconcile(job, snapshot, now)
+        if plan.status is not None or plan.pods or plan.deletes:
+            log.info(
+                plan.message or plan.reason,
+                namespace=namespace,
+                name=name,
+                reason=plan.reason,
+                status=plan.status.status if plan.status else job.status.status,
+                pods_created=len(plan.pods),
+                pods_deleted=len(plan.deletes),
+            )
+        again = await apply(self.client, self.seen, job, plan, now, self.settings.pod_name)
+        self.metrics.reconciled("ok", time.perf_counter() - started)
+        if again:
+            return 0.0
+        return plan.requeue_after.total_seconds() if plan.requeue_after is not None else None
+
+    def failed(self, key: Key, error: Exception) -> float:
+        """What went wrong with a pass, in one line -> the least delay before the next one."""
+        namespace, name = key
+        expected = isinstance(error, ApiError | NameTaken)
+        self.metrics.reconciled("conflict" if isinstance(error, Conflict) else "error", 0.0)
+        if isinstance(error, Conflict | NotFound):  # somebody was faster: the next pass has the newer object
+            log.debug("starting over", namespace=namespace, name=name, reason="Stale", error=str(error))
+            return 0.0
+        log.error(
+            "reconcile failed",
+            namespace=namespace,
+            name=name,
+            reason=type(error).__name__,
+            error=str(error),
+            exc_info=None if expected else error,
+        )
+        return getattr(error, "retry_after", None) or 0.0

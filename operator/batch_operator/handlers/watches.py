@@ -1,0 +1,71 @@
+"""kopf's watches of our own kinds. A handler only stores what it is told and enqueues: kopf never retries one.
+
+Also here: which job a change of a pod or of the registry concerns.
+"""
+
+from typing import Any
+
+import kopf
+
+from batch_operator.api import names
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.snapshot import PipelineRecord, PodRecord, decode_pipeline
+
+Key = tuple[str, str]
+"""(namespace, name) of a BatchJob: all that a queue carries."""
+
+
+def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQueue[Key]) -> None:
+    """Connects kopf's events with the stores, and the stores' changes with the queue."""
+
+    @kopf.on.event(names.GROUP, names.VERSION, "batchjobs", registry=registry)
+    async def batchjob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        known = seen.jobs.get(body["metadata"]["uid"])
+        seen.jobs.apply(type, decode_job(body, known))
+
+    @kopf.on.event(names.GROUP, names.VERSION, "pipelines", registry=registry)
+    async def pipeline_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        seen.pipelines.apply(type, decode_pipeline(_plain(body)))
+
+    @kopf.on.event(names.GROUP, names.VERSION, "clusterpipelines", registry=registry)
+    async def cluster_pipeline_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        seen.cluster_pipelines.apply(type, decode_pipeline(_plain(body)))
+
+    def job_changed(old: BatchJob | None, new: BatchJob | None) -> None:
+        job = new or old
+        assert job is not None, "a change has an old or a new side"
+        if new is None:
+            seen.forget_job(job.uid)
+        queue.add((job.namespace, job.name))
+
+    def pod_changed(old: PodRecord | None, new: PodRecord | None) -> None:
+        pod = new or old
+        assert pod is not None, "a change has an old or a new side"
+        if pod.deleted or new is None:
+            seen.reports.pop(pod.uid, None)
+        if pod.owner_uid:
+            queue.add((pod.namespace, pod.job_name))
+
+    def pipeline_changed(old: PipelineRecord | None, new: PipelineRecord | None) -> None:
+        keys = {record.key for record in (old, new) if record is not None}
+        for job in seen.jobs.values():
+            if job.spec.pipeline_key in keys and _waits_for_registry(job):
+                queue.add((job.namespace, job.name))
+
+    seen.jobs.subscribe(job_changed)
+    seen.pods.subscribe(pod_changed)
+    seen.pipelines.subscribe(pipeline_changed)
+    seen.cluster_pipelines.subscribe(pipeline_changed)
+
+
+def _waits_for_registry(job: BatchJob) -> bool:
+    ledger = job.status.ledger
+    return not (job.status.status and job.status.status.is_terminal) and (ledger is None or ledger.spec_hash is None)
+
+
+def _plain(body: kopf.Body) -> dict[str, Any]:
+    """kopf's views are live and lazy; a record must not change under its reader."""
+    return {"metadata": dict(body["metadata"]), "spec": dict(body.get("spec") or {})}
