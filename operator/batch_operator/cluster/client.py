@@ -61,8 +61,8 @@ class Client:
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
-        self._credentials = credentials
-        self._host = str(credentials.configuration.host).rstrip("/")
+        self.credentials = credentials
+        self._host = credentials.server
         self._rest: Any = RESTClientObject(credentials.configuration)
         self._on_request = on_request
         self._user_agent = user_agent
@@ -82,7 +82,7 @@ class Client:
         return client
 
     async def close(self) -> None:
-        await self._credentials.close()
+        await self.credentials.close()
         await self._rest.close()
 
     async def __aenter__(self) -> Self:
@@ -181,6 +181,9 @@ class Client:
                             yield _event(line)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"watch of {resource_of(path)} broke: {_words(error)}") from error
+            finally:
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()  # no TLS farewell for a stream that we leave: it would wait
             if rest.strip():
                 raise Unreachable(f"watch of {resource_of(path)} broke: the stream ended inside an event")
 
@@ -218,7 +221,7 @@ class Client:
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._user_agent}
         try:
-            authorization = await self._credentials.authorization()
+            authorization = await self.credentials.authorization()
         except CredentialsError as error:
             raise Unauthorized(401, "Unauthorized", str(error)) from error
         if authorization:

@@ -8,9 +8,12 @@ That order is controller-runtime's: a path given to us, then $KUBECONFIG, then t
 import asyncio
 import contextlib
 import os
+import ssl
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from kubernetes.aio.client.configuration import Configuration
@@ -65,6 +68,11 @@ class Credentials:
             raise CredentialsError(
                 f"no access to a cluster by {source}: {error}; set KUBECONFIG to a valid file"
             ) from error
+        if not in_cluster and configuration.proxy is None:
+            configuration.proxy = _proxy(configuration.host)
+        # else aiohttp reads ~/.netrc and the proxy variables anew for each request, in a thread each: measured, twice
+        # the CPU; and a netrc entry for the API server's host would clash with our token
+        configuration.client_session_kwargs = {"trust_env": False}
         log.info("api server", server=configuration.host, credentials=source)
         return cls(configuration, loader)
 
@@ -91,8 +99,32 @@ class Credentials:
             raise CredentialsError(f"the ServiceAccount's token cannot be read: {error}") from error
         return str(value) if value else None
 
+    @property
+    def server(self) -> str:
+        """The API server's URL, without a slash at its end."""
+        return str(self.configuration.host).rstrip("/")
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """As the official client makes it, for the connections that are not its own (kopf's)."""
+        configuration = self.configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        if not configuration.verify_ssl:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
     async def refresh(self) -> None:
         """Renews an exec plugin's token for ever; returns at once for credentials that need no renewal."""
         if self._loader is None:
             return
         await refresh_token(self._loader, self.configuration, _EXEC_REFRESH_SECONDS)
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY) names for the API server; in a pod none is ever used."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)

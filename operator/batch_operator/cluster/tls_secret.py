@@ -156,7 +156,7 @@ def _decoded(secret: Mapping[str, Any] | None) -> _Material:
 
     def value(key: str) -> bytes:
         try:
-            return base64.b64decode(data.get(key) or "", validate=True)
+            return base64.b64decode(data.get(key) or "")
         except (binascii.Error, TypeError, ValueError):
             return b""
 

@@ -7,10 +7,11 @@ the session's trace notes. Called by handlers.lifecycle.
 
 import time
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 import kopf
+
+from batch_operator.cluster.credentials import Credentials
 
 SERVER_TIMEOUT_SECONDS = 240
 """How long the API server keeps one watch open; kopf then opens the next."""
@@ -44,15 +45,15 @@ class WatchTrace:
         return f"last connected {age:.0f} s ago" if age > SILENT_SECONDS else None
 
 
-def login(trace: WatchTrace, settings: kopf.OperatorSettings, logger: Any) -> kopf.AiohttpSession:
-    """The pod's ServiceAccount, else the kubeconfig. Called by kopf at start, and again after a 401."""
-    info = kopf.login_with_service_account(settings=settings) or kopf.login_via_client(settings=settings, logger=logger)
-    if info is None:
-        raise kopf.LoginError("neither a ServiceAccount nor a kubeconfig was found")
+async def login(trace: WatchTrace, credentials: Credentials) -> kopf.AiohttpSession:
+    """A session with our own client's credentials. Called by kopf at start, and again after a 401.
+
+    Not kopf's own logins: in a pod they call the API server by its DNS name, and not every cluster has DNS.
+    """
+    authorization = await credentials.authorization()
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-        headers=info.as_http_headers(),
+        connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl_context()),
+        headers={"Authorization": authorization} if authorization else None,
         trace_configs=[trace.config],
-        trust_env=False,
     )
-    return kopf.AiohttpSession(server=info.server, default_namespace=info.default_namespace, aiohttp_session=session)
+    return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)

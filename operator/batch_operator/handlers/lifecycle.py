@@ -68,7 +68,7 @@ class Operator:
             stack.push_async_callback(health.stop)
             ca_certificate = await self._serve_progress(client, stack)
 
-            registry = self._kopf_registry()
+            registry = self._kopf_registry(client)
             self._measure(pods)
             self._run_beside(pods.run(), "pods")
             await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
@@ -96,13 +96,13 @@ class Operator:
         self._run_beside(receiver.certificate.renew_forever(), "certificate")
         return ca_certificate
 
-    def _kopf_registry(self) -> kopf.OperatorRegistry:
+    def _kopf_registry(self, client: Client) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         register(registry, self._seen, self._queue)
 
         @kopf.on.login(registry=registry)
-        async def log_in(settings: kopf.OperatorSettings, logger: Any, **_: Any) -> kopf.AiohttpSession:
-            return login(self._trace, settings, logger)
+        async def log_in(**_: Any) -> kopf.AiohttpSession:
+            return await login(self._trace, client.credentials)
 
         @kopf.on.cleanup(registry=registry)
         async def drain(**_: Any) -> None:

@@ -40,6 +40,8 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
@@ -129,6 +131,26 @@ async def test_there_is_nothing_to_renew_for_a_plain_token(tmp_path: Path) -> No
     credentials = await Credentials.load(kubeconfig(tmp_path / "config", {"token": "abc"}))
     await credentials.refresh()
     await credentials.close()
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "expected"),
+    [("", "http://proxy:3128"), ("example.org", "http://proxy:3128"), ("from-file", None), ("*", None)],
+)
+async def test_the_environment_s_proxy_is_used_for_a_kubeconfig(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: str, expected: str | None
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    credentials = await Credentials.load(kubeconfig(tmp_path / "config", {"token": "abc"}))
+    assert credentials.configuration.proxy == expected
+
+
+async def test_in_a_pod_the_api_server_is_reached_without_a_proxy(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    credentials = await Credentials.load()
+    assert credentials.configuration.proxy is None
+    assert credentials.configuration.client_session_kwargs == {"trust_env": False}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "contexts: []", "current-context: x"])

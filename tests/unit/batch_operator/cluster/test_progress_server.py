@@ -213,6 +213,22 @@ class TestBody:
         status, _ = await endpoint.post(chunks(16 * 1024, 400))
         assert status == 413
 
+    @pytest.mark.parametrize(
+        ("authorization", "status"),
+        [
+            pytest.param(f"Authorization: Bearer {jwt()}\r\n", b" 413 ", id="too-large-by-its-own-word"),
+            pytest.param("", b" 401 ", id="without-a-token-that-comes-first"),
+        ],
+    )
+    async def test_a_body_that_is_announced_too_large_is_not_waited_for(
+        self, endpoint: Endpoint, authorization: str, status: bytes
+    ) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, ssl=endpoint.client_context)
+        head = f"POST /v1/progress HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: 99999\r\n\r\n"
+        writer.write(head.encode())
+        assert status in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+
     async def test_a_body_that_does_not_come_is_408(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(progress_server, "BODY_SECONDS", 0.05)
         reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, ssl=endpoint.client_context)

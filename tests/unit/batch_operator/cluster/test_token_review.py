@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -195,6 +196,22 @@ async def test_an_api_server_that_does_not_answer_is_not_a_refusal_and_not_remem
         await setting.reviewer.review(jwt())
     setting.api.status = accepted()
     assert await setting.outcome(jwt()) == "uid-a"
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(setting: Setting) -> None:
+    noise: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+    setting.api.gate = asyncio.Event()
+    setting.api.status = Unreachable("no route")
+    waiting = asyncio.create_task(setting.outcome(jwt()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    setting.api.gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert noise == []
 
 
 async def test_unknown_tokens_are_reviewed_at_a_limited_rate_and_known_ones_always(setting: Setting) -> None:
