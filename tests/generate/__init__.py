@@ -1,0 +1,1 @@
+"""Makes the files that are generated and committed; see __main__."""
