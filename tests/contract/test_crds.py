@@ -238,8 +238,8 @@ class TestPipeline:
             ({"storage": {"inputs_url": "s3://x", "outputs_url": "s3://y"}}, "storage cannot be changed"),
             ({"status": "draft"}, "never becomes a draft again"),
         ):
+            changed = pipeline("published", **changes)
             with pytest.raises(ClusterError, match=words):
-                changed = pipeline("published", **changes)
                 kubectl.run("replace", "--dry-run=server", "-n", namespace, "-f", "-", stdin=changed)
         kubectl.run("replace", "-n", namespace, "-f", "-", stdin=pipeline("published", status="deactivated"))
 

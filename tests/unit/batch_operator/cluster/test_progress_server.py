@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -212,6 +213,13 @@ class TestBody:
     async def test_an_endless_body_is_413_and_not_read_to_its_end(self, endpoint: Endpoint) -> None:
         status, _ = await endpoint.post(chunks(16 * 1024, 400))
         assert status == 413
+
+    async def test_a_packed_body_is_not_unpacked(self, endpoint: Endpoint) -> None:
+        url = f"https://127.0.0.1:{endpoint.port}/v1/progress"
+        headers = {"Authorization": f"Bearer {jwt()}", "Content-Encoding": "gzip"}
+        data = gzip.compress(json.dumps(GOOD).encode())
+        async with endpoint.session.post(url, data=data, headers=headers, ssl=endpoint.client_context) as answer:
+            assert answer.status == 400
 
     @pytest.mark.parametrize(
         ("authorization", "status"),

@@ -107,6 +107,11 @@ async def test_a_pod_s_token_tells_which_pod_it_is(setting: Setting) -> None:
             "not bound to a pod",
             id="pod-name-without-uid",
         ),
+        pytest.param(
+            accepted(user=accepted()["user"] | {"username": "oidc:team:worker"}),
+            "not bound to a pod",
+            id="a-name-that-looks-like-one",
+        ),
         pytest.param(accepted(user=accepted()["user"] | {"username": "jane"}), "not bound to a pod", id="a-person"),
     ],
 )
