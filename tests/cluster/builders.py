@@ -19,7 +19,7 @@ from tests.cluster.progress import step
 
 _SUITE = "bookworm"
 _VARIANT = "essential"  # no apt: nothing is installed later
-_INCLUDE = ("python3-minimal", "python3-venv", "ca-certificates")
+_INCLUDE = ("python3-minimal", "python3-venv", "ca-certificates", "libstdc++6")  # the last for numpy and pyarrow
 _EXCLUDE = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _PLATFORM_GLIBCS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34")
 # buildah's storage driver leaves a bind mount behind, and an interrupted mmdebstrap its /proc and /sys.

@@ -5,8 +5,9 @@ Used wherever many input numbers or indexes go into status, annotations, environ
 
 from collections.abc import Iterable
 
-MAX_NUMBER = 999_999
-"""Larger numbers are refused: a range is expanded, and ``0-4000000000`` must not cost memory."""
+MAX_NUMBER = 99_999
+"""Larger numbers are refused: a range is expanded, and ``0-4000000000`` must not cost memory. A job has at most
+10,000 inputs."""
 
 
 class RangeError(ValueError):
@@ -14,8 +15,12 @@ class RangeError(ValueError):
 
 
 def parse(text: str) -> frozenset[int]:
-    """``"0-3,6"`` -> {0, 1, 2, 3, 6}; ``""`` -> the empty set. Raises RangeError."""
+    """``"0-3,6"`` -> {0, 1, 2, 3, 6}; ``""`` -> the empty set. Raises RangeError.
+
+    Ranges ascend and never overlap, so that a text costs no more than the numbers in it: reports come from strangers.
+    """
     numbers: set[int] = set()
+    previous = -1
     for part in text.split(",") if text else ():
         first, dash, last = part.partition("-")
         if not _is_number(first) or (dash and not _is_number(last)):
@@ -25,7 +30,10 @@ def parse(text: str) -> frozenset[int]:
             raise RangeError(f"range {part!r} ends before it begins")
         if high > MAX_NUMBER:
             raise RangeError(f"{part!r} is beyond the largest number, {MAX_NUMBER}")
+        if low <= previous:
+            raise RangeError(f"{part!r} does not come after {previous}: ranges ascend and do not overlap")
         numbers.update(range(low, high + 1))
+        previous = high
     return frozenset(numbers)
 
 

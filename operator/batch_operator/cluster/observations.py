@@ -31,10 +31,15 @@ class Observations:
         own = (p for p in self.pipelines.values() if p.namespace == namespace and p.key == key)
         return (*own, *(p for p in self.cluster_pipelines.values() if p.key == key))
 
-    def forget_job(self, uid: str) -> None:
-        """The job is gone: so is all that was kept for it."""
+    def finish_job(self, uid: str) -> None:
+        """The job has ended, and its status says all: what only a living job needs is let go."""
         for pod in self.pods.by_owner(uid):
             self.reports.pop(pod.uid, None)
-        self.pods.forget_owner(uid)
+            self.pods.forget(pod.uid)
         self.job_files.pop(uid, None)
         self.refusals.pop(uid, None)
+
+    def forget_job(self, uid: str) -> None:
+        """The job is gone: so is all that was kept for it."""
+        self.finish_job(uid)
+        self.pods.forget_owner(uid)

@@ -39,14 +39,17 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
         assert job is not None, "a change has an old or a new side"
         if new is None:
             seen.forget_job(job.uid)
+        elif _has_ended(job):
+            seen.finish_job(job.uid)
         queue.add((job.namespace, job.name))
 
     def pod_changed(old: PodRecord | None, new: PodRecord | None) -> None:
         pod = new or old
         assert pod is not None, "a change has an old or a new side"
-        if pod.deleted or new is None:
-            seen.reports.pop(pod.uid, None)
-        if pod.owner_uid:
+        owner = seen.jobs.get(pod.owner_uid)
+        if pod.deleted and owner is not None and _has_ended(owner):
+            seen.finish_job(pod.owner_uid)
+        elif pod.owner_uid:
             queue.add((pod.namespace, pod.job_name))
 
     def pipeline_changed(old: PipelineRecord | None, new: PipelineRecord | None) -> None:
@@ -63,7 +66,11 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
 
 def _waits_for_registry(job: BatchJob) -> bool:
     ledger = job.status.ledger
-    return not (job.status.status and job.status.status.is_terminal) and (ledger is None or ledger.spec_hash is None)
+    return not _has_ended(job) and (ledger is None or ledger.spec_hash is None)
+
+
+def _has_ended(job: BatchJob) -> bool:
+    return job.status.status is not None and job.status.status.is_terminal
 
 
 def _plain(body: kopf.Body) -> dict[str, Any]:

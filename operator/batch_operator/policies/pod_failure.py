@@ -80,7 +80,7 @@ def _failed(pod: PodRecord) -> Failure:
     how = f"exit code {pod.exit_code}" if pod.exit_code is not None else (pod.reason or "no exit code")
     if pod.container_reason and pod.container_reason not in ("Error", "Completed"):
         how = f"{pod.container_reason}, {how}"
-    words = pod.message or ("" if report else _words(pod))
+    words = pod.message or (report.notice if report else _words(pod))
     return Failure(
         "WORKER_FAILED",
         f"pod {pod.name} failed ({how})" + (f": {words}" if words else ""),

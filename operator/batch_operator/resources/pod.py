@@ -85,6 +85,8 @@ def pod(job: BatchJob, file: JobFile, place: Place, settings: RuleSettings, grac
                     env=_environment(job, file, place, block, settings),
                     envFrom=_credentials(file),
                     resources=_resources(component.resources),
+                    # a worker that crashed without a last report is quoted by the end of its log
+                    terminationMessagePolicy="FallbackToLogsOnError",
                     securityContext={
                         "allowPrivilegeEscalation": False,
                         "readOnlyRootFilesystem": True,

@@ -11,7 +11,6 @@ from batch_operator.api import ranges
         pytest.param("", set(), id="nothing"),
         pytest.param("0", {0}, id="one"),
         pytest.param("0-3,6", {0, 1, 2, 3, 6}, id="range and number"),
-        pytest.param("6,0-1", {0, 1, 6}, id="unsorted"),
     ],
 )
 def test_parse(text: str, numbers: set[int]) -> None:
@@ -28,6 +27,9 @@ def test_parse(text: str, numbers: set[int]) -> None:
         pytest.param("0-9999999", id="too large to expand"),
         pytest.param("٣", id="a digit that is not ASCII"),
         pytest.param("1 2", id="space"),
+        pytest.param("6,0-1", id="descending"),
+        pytest.param("0-5,5", id="overlapping"),
+        pytest.param("3,3", id="twice"),
     ],
 )
 def test_what_is_no_range_is_refused(text: str) -> None:

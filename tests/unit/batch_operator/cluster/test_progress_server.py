@@ -1,122 +1,17 @@
 import asyncio
 import gzip
 import json
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 
-from batch_operator.api.report import Report
 from batch_operator.cluster import progress_server
-from batch_operator.cluster.certificates import new_authority, new_serving_certificate
-from batch_operator.cluster.connections import GuardedSite
-from batch_operator.cluster.errors import ApiError, NotFound, Unreachable
-from batch_operator.cluster.progress_server import ProgressEndpoint
-from batch_operator.cluster.rate_limit import TokenBucket
-from batch_operator.cluster.token_review import TokenReviewer
+from batch_operator.cluster.errors import Unreachable
 from batch_operator.snapshot import PodRecord
-from tests.unit.batch_operator.cluster.clocks import FakeTimers
-from tests.unit.batch_operator.cluster.test_token_review import FakeApi, accepted, jwt
-
-POD = PodRecord(
-    namespace="team",
-    name="pod-a",
-    uid="uid-a",
-    resource_version="1",
-    owner_uid="job-uid",
-    job_name="job",
-    component="worker",
-    index=0,
-    attempt=0,
-    inputs="0-3,6",
-    phase="Running",
-)
-GOOD = {"completed": "0-2", "processing": "3", "failed": "6", "reasons": {"6": "no such column"}}
-
-
-class Endpoint:
-    """A progress endpoint on a loopback port over TLS, with an API server that is a fake."""
-
-    def __init__(self, **site: Any) -> None:
-        self.api = FakeApi()
-        self.clock = FakeTimers()
-        self.pods = {POD.uid: POD}
-        self.remote: PodRecord | ApiError = NotFound(404, "NotFound", "not there")
-        self.fetched: list[tuple[str, str]] = []
-        self.accepted: list[tuple[PodRecord, Report]] = []
-        self.answers: list[int] = []
-        self.broken = False
-        reviewer = TokenReviewer(self.api, clock=self.clock, limit=TokenBucket(1, 200, self.clock))
-        endpoint = ProgressEndpoint(
-            reviewer,
-            self.pods.get,
-            self._fetch,
-            self._accept,
-            on_answer=self.answers.append,
-            clock=self.clock,
-        )
-        now = datetime.now(UTC)
-        self.ca = new_authority(now)
-        context = _context(new_serving_certificate(self.ca, ["127.0.0.1"], now))
-        self.client_context = ssl.create_default_context(cadata=self.ca.certificate.decode())
-        self.site = GuardedSite(endpoint.app(), context, **site)
-        self.port = 0
-
-    async def _fetch(self, namespace: str, name: str) -> PodRecord:
-        self.fetched.append((namespace, name))
-        if isinstance(self.remote, ApiError):
-            raise self.remote
-        return self.remote
-
-    def _accept(self, pod: PodRecord, report: Report) -> None:
-        if self.broken:
-            raise RuntimeError("boom")
-        self.accepted.append((pod, report))
-
-    async def __aenter__(self) -> "Endpoint":
-        self.port = await self.site.start("127.0.0.1", 0)
-        self.session = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.session.close()
-        await self.site.stop()
-
-    async def post(
-        self, body: Any = GOOD, token: str | None = None, path: str = "/v1/progress", method: str = "POST"
-    ) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of the answer."""
-        status, answer, _ = await self.ask(body, f"Bearer {token or jwt()}", path, method)
-        return status, answer
-
-    async def ask(
-        self,
-        body: Any = GOOD,
-        authorization: str | None = None,
-        path: str = "/v1/progress",
-        method: str = "POST",
-    ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        headers = {"Authorization": authorization} if authorization else {}
-        data = body if isinstance(body, bytes) or hasattr(body, "__aiter__") else json.dumps(body).encode()
-        url = f"https://127.0.0.1:{self.port}{path}"
-        async with self.session.request(method, url, data=data, headers=headers, ssl=self.client_context) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else {}, dict(answer.headers)
-
-
-def _context(pair: Any) -> ssl.SSLContext:
-    import tempfile
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(pair.private_key + pair.certificate)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
+from tests.unit.batch_operator.cluster.endpoint import GOOD, POD, Endpoint
+from tests.unit.batch_operator.cluster.test_token_review import accepted, jwt
 
 
 @pytest.fixture
@@ -373,56 +268,3 @@ async def test_a_bug_of_ours_is_500_and_tells_no_details(endpoint: Endpoint) -> 
     assert (status, answer["code"]) == (500, "INTERNAL")
     assert "boom" not in answer["message"]
     assert endpoint.answers == [500]
-
-
-class TestConnections:
-    async def test_one_connection_serves_many_reports(self, endpoint: Endpoint) -> None:
-        await endpoint.post()
-        await endpoint.post()
-        assert endpoint.site._runner.server is not None
-        assert len(endpoint.site._runner.server.connections) == 1
-
-    @pytest.mark.parametrize("sent", [b"", b"POST /v1/progress HTTP/1.1\r\nHost: x\r\nX: "])
-    async def test_a_connection_that_brings_no_request_is_closed(self, sent: bytes) -> None:
-        async with Endpoint(first_request_seconds=0.2) as endpoint:
-            reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, ssl=endpoint.client_context)
-            writer.write(sent)
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-
-    async def test_one_that_brought_a_request_stays_open(self) -> None:
-        async with Endpoint(first_request_seconds=0.1) as endpoint:
-            assert (await endpoint.post())[0] == 204
-            await asyncio.sleep(0.2)
-            assert endpoint.site._runner.server is not None
-            assert len(endpoint.site._runner.server.connections) == 1
-
-    async def test_a_silent_tcp_connection_is_closed_too(self) -> None:
-        async with Endpoint(first_request_seconds=0.2) as endpoint:
-            reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)  # no TLS handshake
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-
-    async def test_one_too_many_is_turned_away_and_place_is_free_again_later(self) -> None:
-        async with Endpoint(max_connections=1) as endpoint:
-            assert (await endpoint.post())[0] == 204  # kept alive by the session
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)):
-                await _read_something(endpoint)
-            await endpoint.session.close()
-            endpoint.session = aiohttp.ClientSession()
-            await asyncio.sleep(0.05)
-            assert (await endpoint.post())[0] == 204
-
-    async def test_plain_http_gets_nothing(self, endpoint: Endpoint) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
-        writer.write(b"POST /v1/progress HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"HTTP" not in await asyncio.wait_for(reader.read(), 5)
-        writer.close()
-
-
-async def _read_something(endpoint: Endpoint) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, ssl=endpoint.client_context)
-    try:
-        await asyncio.wait_for(reader.readexactly(1), 5)
-    finally:
-        writer.close()
