@@ -1,0 +1,1 @@
+"""`make demo`: from a fresh clone to classified sensor data, on a real cluster of this machine."""
