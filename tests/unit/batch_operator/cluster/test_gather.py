@@ -1,0 +1,80 @@
+"""What gather asks the API server for, and what it makes of the answers."""
+
+from typing import Any
+
+import pytest
+
+from batch_operator.api import names
+from batch_operator.cluster.errors import NotFound
+from batch_operator.cluster.gather import job_snapshot
+from batch_operator.cluster.observations import Observations
+from batch_operator.resources.configmap import configmap
+from batch_operator.snapshot import RuleSettings
+from tests.builders import admitted, make_batchjob, make_pipeline, make_pod
+
+
+class Reader:
+    """An API server of a few objects, that counts how often it is asked."""
+
+    def __init__(self, objects: dict[str, Any]) -> None:
+        self.objects = objects
+        self.asked: list[str] = []
+
+    async def get(self, path: str) -> Any:
+        self.asked.append(path)
+        if path not in self.objects:
+            raise NotFound(404, "NotFound", path)
+        return self.objects[path]
+
+
+CONFIG_MAP = f"/api/v1/namespaces/team-a/configmaps/{names.configmap_name('tep', make_batchjob().uid)}"
+
+
+async def snapshot_of(reader: Reader, seen: Observations, job: Any, *, org_labels: bool = False) -> Any:
+    return await job_snapshot(reader, seen, job, RuleSettings(), org_labels=org_labels)
+
+
+async def test_a_new_job_costs_no_read() -> None:
+    seen, reader = Observations(), Reader({})
+    seen.pipelines.apply("ADDED", make_pipeline("own", "team-a"))
+    seen.pipelines.apply("ADDED", make_pipeline("foreign", "team-b"))
+    seen.cluster_pipelines.apply("ADDED", make_pipeline("shared"))
+    seen.cluster_pipelines.apply("ADDED", make_pipeline("other", key="another-key"))
+    found = await snapshot_of(reader, seen, make_batchjob())
+    assert sorted(p.name for p in found.pipelines) == ["own", "shared"]
+    assert reader.asked == []
+
+
+async def test_the_job_file_is_read_once() -> None:
+    job, file = admitted()
+    seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
+    for _ in range(3):
+        assert (await snapshot_of(reader, seen, job)).job_file == file
+    assert reader.asked == [CONFIG_MAP]
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "missing"])
+async def test_a_job_file_that_is_not_the_pinned_one_is_none(replaced: bool) -> None:
+    job, _ = admitted()
+    _, other = admitted(make_batchjob({**make_batchjob().spec.model_dump(exclude_none=True), "name": "other"}))
+    reader = Reader({CONFIG_MAP: configmap(job, other, "")} if replaced else {})
+    assert (await snapshot_of(reader, Observations(), job)).job_file is None
+
+
+async def test_pods_and_their_reports_come_by_owner() -> None:
+    seen = Observations()
+    pod = make_pod(0)
+    seen.pods.apply("ADDED", pod)
+    seen.pods.apply("ADDED", make_pod(1, owner_uid="another-job"))
+    assert (await snapshot_of(Reader({}), seen, make_batchjob())).pods == (pod,)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [pytest.param({names.ORG_ID_LABEL: "org_1"}, "org_1", id="label"), pytest.param({}, "team-a", id="no label")],
+)
+async def test_the_organization_is_the_namespaces_label(labels: dict[str, str], expected: str) -> None:
+    seen, reader = Observations(), Reader({"/api/v1/namespaces/team-a": {"metadata": {"labels": labels}}})
+    for _ in range(2):
+        assert (await snapshot_of(reader, seen, make_batchjob(), org_labels=True)).org_id == expected
+    assert len(reader.asked) == 1

@@ -1,0 +1,89 @@
+"""Which jobs an event brings to the queue, and what is let go when a job ends."""
+
+import kopf
+import pytest
+
+from batch_operator.api.report import Report
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.handlers.watches import Key, register
+from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod
+
+
+@pytest.fixture
+async def world() -> tuple[Observations, WorkQueue[Key]]:
+    seen: Observations = Observations()
+    queue: WorkQueue[Key] = WorkQueue()
+    register(kopf.OperatorRegistry(), seen, queue)
+    return seen, queue
+
+
+async def queued(queue: WorkQueue[Key]) -> list[Key]:
+    keys = []
+    while len(queue):
+        key = await queue.get()
+        queue.done(key)
+        keys.append(key)
+    return keys
+
+
+async def test_a_job_is_enqueued_once_for_many_events(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    for version in ("1", "2", "3"):
+        seen.jobs.apply("MODIFIED", make_batchjob(resourceVersion=version))
+    assert await queued(queue) == [("team-a", "tep")]
+
+
+async def test_a_pod_enqueues_its_job(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    seen.pods.apply("ADDED", make_pod(0))
+    assert await queued(queue) == [("team-a", "tep")]
+
+
+async def test_a_pod_without_a_job_enqueues_nothing(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    seen.pods.apply("ADDED", make_pod(0, owner_uid=""))
+    assert await queued(queue) == []
+
+
+async def test_a_pipeline_enqueues_the_jobs_that_wait_for_its_key(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    running, _ = admitted()
+    seen.jobs.apply("ADDED", make_batchjob(name="waiting", uid="1"))
+    seen.jobs.apply(
+        "ADDED", make_batchjob({**running.spec.model_dump(), "pipeline_key": "other"}, name="other", uid="2")
+    )
+    seen.jobs.apply("ADDED", running)
+    await queued(queue)
+    seen.cluster_pipelines.apply("ADDED", make_pipeline())
+    assert await queued(queue) == [("team-a", "waiting")]
+
+
+async def test_what_a_deleted_pod_said_stays_until_its_job_has_ended(
+    world: tuple[Observations, WorkQueue[Key]],
+) -> None:
+    seen, _ = world
+    job, _ = admitted()
+    pod = make_pod(0)
+    seen.jobs.apply("ADDED", job)
+    seen.pods.apply("ADDED", pod)
+    seen.reports[pod.uid] = Report(completed=frozenset({0}))
+    seen.pods.apply("DELETED", pod)
+    assert [p.deleted for p in seen.pods.by_owner(JOB_UID)] == [True]
+    assert pod.uid in seen.reports
+
+    ended = make_batchjob(status={"status": "FAILED"}, resourceVersion="999")
+    seen.jobs.apply("MODIFIED", ended)
+    assert seen.pods.by_owner(JOB_UID) == ()
+    assert seen.reports == {}
+
+
+async def test_a_deleted_job_leaves_nothing_behind(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, _ = world
+    job, file = admitted()
+    seen.jobs.apply("ADDED", job)
+    seen.job_files[job.uid] = file
+    seen.pods.apply("ADDED", make_pod(0))
+    seen.jobs.apply("DELETED", job)
+    seen.pods.apply("DELETED", make_pod(0))
+    assert (seen.job_files, seen.pods.by_owner(job.uid)) == ({}, ())
