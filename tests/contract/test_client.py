@@ -210,3 +210,9 @@ async def test_the_operator_s_secret_is_filled_once_and_shared(client: Client, n
     await asyncio.gather(*(certificate.load() for certificate in certificates))
     assert certificates[0].ca_certificate.startswith("-----BEGIN CERTIFICATE-----")
     assert len({certificate.ca_certificate for certificate in certificates}) == 1
+
+
+async def test_uids_of_a_collection_need_no_bodies(client: Client) -> None:
+    whole = await client.list("/api/v1/namespaces")
+    uids = await client.list_uids("/api/v1/namespaces")
+    assert set(uids.items) == {item["metadata"]["uid"] for item in whole.items}

@@ -36,6 +36,8 @@ REQUEST_SECONDS = 30.0
 WATCH_INACTIVITY_SECONDS = 75.0  # the API server sends a bookmark about every 60 s
 PAGE_SIZE = 500
 _CHUNKED_ATTEMPTS = 3
+_JSON = "application/json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -110,7 +112,7 @@ class Client:
         """JSON merge patch (RFC 7396): null removes a key, arrays replace. metadata.resourceVersion in it is
         a precondition (Conflict).
         """
-        return await self._request("patch", "PATCH", path, body=patch, content_type=_MERGE_PATCH)
+        return await self._request("patch", "PATCH", path, body=patch, headers={"Content-Type": _MERGE_PATCH})
 
     async def patch_status(self, path: str, patch: Mapping[str, Any]) -> Object:
         """Merge patch of the status subresource of the object at `path`; the caller puts
@@ -149,11 +151,18 @@ class Client:
                 continue
         return await self._list_pages(path, decode, dict(params or {}))
 
-    async def _list_pages(self, path: str, decode: Callable[[Object], T], params: Params) -> Listing[T]:
+    async def list_uids(self, path: str) -> Listing[str]:
+        """The uids of a whole collection; the server sends the objects' metadata only."""
+        return await self._list_pages(path, lambda item: str(item["metadata"]["uid"]), {}, {"Accept": _METADATA_ONLY})
+
+    async def _list_pages(
+        self, path: str, decode: Callable[[Object], T], params: Params, headers: Mapping[str, str] | None = None
+    ) -> Listing[T]:
         items: list_of[T] = []
         token = ""
         while True:
-            page = await self._request("list", "GET", path, {**params, "continue": token} if token else params)
+            asked = {**params, "continue": token} if token else params
+            page = await self._request("list", "GET", path, asked, headers=headers)
             meta = page.get("metadata") or {}
             items.extend(decode(item) for item in page.get("items") or ())
             token = meta.get("continue") or ""
@@ -195,9 +204,9 @@ class Client:
         params: Params | None = None,
         *,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> Object:
-        async with self._answer(verb, method, path, params, body=body, content_type=content_type) as answer:
+        async with self._answer(verb, method, path, params, body=body, headers=headers) as answer:
             try:
                 data = await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -213,24 +222,24 @@ class Client:
         params: Params | None = None,
         *,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer with its body unread; released, or closed if not read to its end."""
         query = {key: str(value).lower() if isinstance(value, bool) else value for key, value in (params or {}).items()}
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._user_agent}
+        sent = {"Accept": _JSON, "Content-Type": _JSON, "User-Agent": self._user_agent, **(headers or {})}
         try:
             authorization = await self.credentials.authorization()
         except CredentialsError as error:
             raise Unauthorized(401, "Unauthorized", str(error)) from error
         if authorization:
-            headers["Authorization"] = authorization
+            sent["Authorization"] = authorization
         started = time.monotonic()
         code = 0
         try:
             response = await self._rest.request(
-                method, url, headers=headers, body=body, _request_timeout=timeout or self._timeout
+                method, url, headers=sent, body=body, _request_timeout=timeout or self._timeout
             )
             code = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -155,6 +155,21 @@ class RecordStore(Generic[R]):
                 self._remove(record.uid, list_version)
         self._version = list_version
 
+    def expire(self, present: Collection[str], list_version: str) -> int:
+        """Removes the records that a consistent list (`present`: its uids) lacks -> how many. For a store that
+        another watch keeps: it may know more than the list, so only what is no newer than the list goes.
+        """
+        missing = [
+            record
+            for record in self._by_uid.values()
+            if record.uid not in present
+            and not getattr(record, "deleted", False)
+            and compare_versions(record.resource_version, list_version) in (-1, 0)
+        ]
+        for record in missing:
+            self._remove(record.uid, list_version)
+        return len(missing)
+
     # -- writing: answers to our own requests, and the end of what was kept
 
     def observe(self, record: R) -> bool:

@@ -20,20 +20,17 @@ async def list_registry(client: Client, seen: Observations) -> None:
     """The registry as it is now. Raises ApiError."""
     for resource, store in ((PIPELINES, seen.pipelines), (CLUSTER_PIPELINES, seen.cluster_pipelines)):
         listing = await client.list_as(resource.path(), decode_pipeline)
-        store.replace(listing.items, listing.resource_version)
+        for record in listing.items:
+            store.apply(None, record)
+        store.expire({record.uid for record in listing.items}, listing.resource_version)
 
 
 async def expire_jobs(client: Client, seen: Observations) -> None:
     """Forgets jobs that are gone. Raises ApiError."""
-    before = len(seen.jobs)
-    listing = await client.list_as(BATCH_JOBS.path(), lambda raw: str(raw["metadata"]["uid"]))
-    seen.jobs.replace((), listing.resource_version, present=listing.items)
-    if lost := before - len(seen.jobs):
+    listing = await client.list_uids(BATCH_JOBS.path())
+    alive = set(listing.items)
+    if lost := seen.jobs.expire(alive, listing.resource_version):
         log.warning("jobs were gone that no watch had told of", count=lost, reason="Audit")
-    alive = {job.uid for job in seen.jobs.values()}
-    for owner in seen.pods.owners():
-        if owner not in alive:
-            seen.forget_job(owner)
 
 
 async def run(client: Client, seen: Observations, interval_seconds: float) -> None:

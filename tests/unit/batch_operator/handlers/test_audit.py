@@ -1,0 +1,49 @@
+"""What an audit finds, and what it must not take for lost."""
+
+from typing import Any
+
+from batch_operator.cluster.client import Listing
+from batch_operator.cluster.observations import Observations
+from batch_operator.handlers.audit import expire_jobs, list_registry
+from tests.builders import make_batchjob, make_pipeline
+
+
+class Lists:
+    """An API server that answers lists only."""
+
+    def __init__(self, version: str, uids: tuple[str, ...] = (), pipelines: tuple[Any, ...] = ()) -> None:
+        self.version, self.uids, self.pipelines = version, uids, pipelines
+
+    async def list_uids(self, path: str) -> Listing[str]:
+        return Listing(self.uids, self.version)
+
+    async def list_as(self, path: str, decode: Any) -> Listing[Any]:
+        return Listing(self.pipelines if "/pipelines" in path else (), self.version)
+
+
+def jobs(seen: Observations) -> set[str]:
+    return {job.name for job in seen.jobs.values()}
+
+
+async def test_a_job_that_was_deleted_while_nobody_watched_is_forgotten() -> None:
+    seen = Observations()
+    seen.jobs.apply("ADDED", make_batchjob(name="gone", uid="1", resourceVersion="10"))
+    seen.jobs.apply("ADDED", make_batchjob(name="there", uid="2", resourceVersion="11"))
+    await expire_jobs(Lists("50", ("2",)), seen)  # type: ignore[arg-type]
+    assert jobs(seen) == {"there"}
+
+
+async def test_a_job_that_came_while_the_list_was_made_stays() -> None:
+    seen = Observations()
+    seen.jobs.apply("ADDED", make_batchjob(name="newer", uid="1", resourceVersion="60"))
+    await expire_jobs(Lists("50", ()), seen)  # type: ignore[arg-type]
+    assert jobs(seen) == {"newer"}
+
+
+async def test_the_registry_is_brought_up_to_date_but_never_back() -> None:
+    seen = Observations()
+    stale, kept = make_pipeline("stale", "team-a"), make_pipeline("kept", "team-a")
+    for record in (stale, kept):
+        seen.pipelines.apply("ADDED", record)
+    await list_registry(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen)  # type: ignore[arg-type]
+    assert {p.name for p in seen.pipelines.values()} == {"kept", "new"}
