@@ -80,6 +80,7 @@ lock-files:
 	@$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml -o "$(OUT)/operator.txt"
 	@$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["worker"]))' \
 		| $(LOCK) $(if $(UPGRADE),--upgrade) - -o "$(OUT)/worker.txt"
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --group build -o "$(OUT)/build.txt"
 	@$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml --extra worker --group dev -o "$(OUT)/dev.txt"
 	@if [ -n "$(CHECK)" ]; then diff -rq requirements "$(OUT)" || { echo "lock files differ from pyproject.toml: run make lock" >&2; exit 1; }; rm -r "$(OUT)"; fi
 

@@ -17,7 +17,7 @@ from tests.cluster.progress import step
 from tests.cluster.state import exclusive
 
 TARGETS = ("operator", "worker")
-_FILES = ("pyproject.toml", "README.md", "LICENSE", *(f"requirements/{target}.txt" for target in TARGETS))
+_FILES = ("pyproject.toml", "README.md", "LICENSE", *(f"requirements/{name}.txt" for name in (*TARGETS, "build")))
 _SOURCE = "operator"
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
@@ -50,7 +50,7 @@ def write(directory: Path, python: str) -> None:
         shutil.copy2(CHECKOUT / path, directory / path)
     wheels = directory / "wheels"
     with step("building the project's wheel"):
-        _pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels / "project"), str(directory))
+        _pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels / "project"), str(directory))
     for target in TARGETS:
         shutil.copytree(_locked_wheels(target, python), wheels / target)
 

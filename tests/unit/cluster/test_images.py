@@ -13,7 +13,8 @@ from tests.cluster.errors import ClusterError
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements/operator.txt", "requirements/worker.txt"):
+    locks = (f"requirements/{name}.txt" for name in ("build", "operator", "worker"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", *locks):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "operator/batch_worker").mkdir(parents=True)
