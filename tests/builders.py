@@ -1,6 +1,6 @@
 """Objects for tests, as few words as the case needs: make_batchjob(...), make_pipeline(...), make_pod(...)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from batch_operator.api import names
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.api.v1alpha1.conditions import Condition, ConditionType
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.batchjob import reconcile
@@ -175,3 +176,8 @@ def run_to(job: BatchJob, snapshot: JobSnapshot, at: float = 0) -> tuple[BatchJo
     """One pass `at` seconds after the job was made -> (the job with the plan's status, the plan)."""
     plan = reconcile(job, snapshot, NOW + seconds(at))
     return after(job, plan), plan
+
+
+def is_true(conditions: Iterable[Condition] | None, kind: ConditionType) -> bool:
+    """Whether the condition of this type is there with status True."""
+    return any(c.type == kind and c.status == "True" for c in conditions or ())

@@ -14,6 +14,7 @@ from batch_operator.config import Settings
 from batch_operator.handlers.lifecycle import Operator
 from batch_operator.handlers.logs import configure
 
+RECURSION_LIMIT = 40_000
 log = structlog.get_logger(__name__)
 
 
@@ -26,6 +27,9 @@ def main() -> int:
             print(f"{name}: {problem['msg']}; it is {problem['input']!r}", file=sys.stderr)
         return 1
     configure(settings.log_level, settings.log_format)
+    # The API server takes objects that nest 10,000 levels deep, and kopf reads them with the json module: at Python's
+    # default limit one such object would end the process, again at each start.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     try:
         asyncio.run(_run(settings))
     except KeyboardInterrupt:

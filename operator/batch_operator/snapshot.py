@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from batch_operator.api import names
+from batch_operator.api import names, nesting
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 
@@ -35,7 +35,6 @@ class PodRecord:
     message: str = ""
     node: str = ""
     created_at: datetime | None = None
-    scheduled_at: datetime | None = None
     started_at: datetime | None = None
     """When the container first ran; None while it never did."""
     finished_at: datetime | None = None
@@ -48,6 +47,7 @@ class PodRecord:
     unschedulable: str = ""
     """The scheduler's words, while it finds no node."""
     deleting: bool = False
+    deletion_asked_at: datetime | None = None
     deleted: bool = False
     """Gone from the API server; the record is what was last seen of it."""
 
@@ -90,7 +90,6 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         message=status.get("message", ""),
         node=(raw.get("spec") or {}).get("nodeName", ""),
         created_at=_time(meta.get("creationTimestamp")),
-        scheduled_at=_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
         started_at=_time(running.get("startedAt") or ended.get("startedAt")),
         finished_at=_time(ended.get("finishedAt")),
         exit_code=ended.get("exitCode"),
@@ -100,6 +99,7 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         waiting_message=waiting.get("message", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         deleting="deletionTimestamp" in meta,
+        deletion_asked_at=_deletion_asked_at(meta),
     )
 
 
@@ -143,10 +143,11 @@ class RuleSettings:
 
 
 def decode_pipeline(raw: Mapping[str, Any]) -> PipelineRecord:
-    meta = raw["metadata"]
-    return PipelineRecord(
-        meta["uid"], meta.get("namespace", ""), meta["name"], meta["resourceVersion"], raw.get("spec") or {}
-    )
+    """Of a spec that nests too deep only the plain fields are kept: jobs that ask for it are told it is invalid."""
+    meta, spec = raw["metadata"], raw.get("spec") or {}
+    if nesting.too_deep(spec):
+        spec = {key: value for key, value in spec.items() if isinstance(value, str)}
+    return PipelineRecord(meta["uid"], meta.get("namespace", ""), meta["name"], meta["resourceVersion"], spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class JobSnapshot:
     """Pods whose controller is this job, by uid; also those already deleted, until the job has ended."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """The newest progress report of each pod, by pod uid; lost when the operator restarts."""
+    slow_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when a pod has been failing to start, by pod uid; as far as this process has seen."""
     pipelines: tuple[PipelineRecord, ...] = ()
     """The registry's objects of the job's pipeline_key, of its namespace and of the cluster."""
     job_file: JobFile | None = None
@@ -164,6 +167,12 @@ class JobSnapshot:
     org_id: str = ""
     refusal: Refusal | None = None
     settings: RuleSettings = RuleSettings()
+
+
+def _deletion_asked_at(meta: Mapping[str, Any]) -> datetime | None:
+    """deletionTimestamp is when the grace period ends, not when somebody asked."""
+    ends = _time(meta.get("deletionTimestamp"))
+    return ends - timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0) if ends else None
 
 
 def _time(text: str | None) -> datetime | None:

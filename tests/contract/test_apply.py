@@ -11,7 +11,7 @@ import pytest
 from batch_operator.api import names
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
-from batch_operator.cluster.apply import NameTaken, apply
+from batch_operator.cluster.apply import apply
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import Conflict, NotFound
 from batch_operator.cluster.gather import job_snapshot
@@ -43,7 +43,7 @@ class World:
     async def plan(self) -> Plan:
         job = self.seen.jobs.get(self.job.uid)
         assert job is not None
-        snapshot = await job_snapshot(self.client, self.seen, job, RULES, org_labels=False)
+        snapshot = await job_snapshot(self.client, self.seen, job, RULES, NOW, org_labels=False)
         return reconcile(job, snapshot, NOW)
 
     async def apply(self, plan: Plan) -> bool:
@@ -125,8 +125,10 @@ async def test_a_name_that_is_taken_by_a_stranger_is_said(world: World) -> None:
     plan = await world.plan()
     stranger = {**plan.pods[0], "metadata": {**plan.pods[0]["metadata"], "ownerReferences": []}}
     await world.client.create(PODS.path(world.job.namespace), stranger)
-    with pytest.raises(NameTaken, match="exists and is not this job's"):
-        await world.apply(plan)
+    assert await world.apply(plan), "a refused child: look again"
+    again = await world.plan()
+    assert again.status is not None
+    assert "exists and is not this job's" in (again.status.message or "")
 
 
 async def test_a_replaced_configmap_is_never_used(world: World) -> None:

@@ -178,7 +178,7 @@ class TestReflector:
         assert await mirror.next() == ("-", "1")
         changed = await client.patch_merge(path, {"data": {"value": "2"}})
         assert await mirror.next() == ("1", "2")
-        assert mirror.store.has_seen(changed["metadata"]["resourceVersion"])
+        assert mirror.store.resource_version == changed["metadata"]["resourceVersion"]
         await client.delete(path, uid=made["metadata"]["uid"])
         assert await mirror.next() == ("2", "-")
         assert mirror.reflector.trouble() is None

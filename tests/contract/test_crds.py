@@ -182,6 +182,7 @@ class TestPipeline:
         ("changes", "words"),
         [
             pytest.param({"version": "1.1"}, "spec.version", id="no SemVer"),
+            pytest.param({"version": "1.2.0-01"}, "spec.version", id="a leading zero in a pre-release"),
             pytest.param({"components": {}}, "spec.components", id="no component"),
             pytest.param(
                 {"input_ports": [{"name": "worker.a", "distribute": "scatter", "tracked": False}]},

@@ -54,7 +54,7 @@ def _fit_columns(reader: dict[str, Any], file: Path) -> None:
 def apply(cluster: Connection, files: Path) -> str:
     """-> the job's name, new with each run."""
     name = f"sensor-states-{datetime.now(UTC):%H%M%S}"
-    manifest = {
+    manifest: dict[str, Any] = {
         "apiVersion": "batch-operator.dev/v1alpha1",
         "kind": "BatchJob",
         "metadata": {"name": name, "namespace": DEMO_NAMESPACE},

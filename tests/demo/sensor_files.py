@@ -1,7 +1,7 @@
-"""Makes a small, seeded set of sensor files: what `make demo` classifies where it gets no files of the user's own.
+"""Makes a small, seeded set of sensor files: what `make demo` classifies where the user brings none.
 
-A made-up pump in one of four states, one row a second. The columns carry the names of the API document's example, so that
-its request body fits, but have nothing to do with that example's plant. Standard library only.
+A made-up pump in one of four states, one row a second. The columns carry the names of the API document's example, so
+that its request body fits, but have nothing to do with that example's plant. Standard library only.
 
     OUT/n_shots/<class>/<class>_<n>.csv   labelled examples
     OUT/inference/run_<n>.csv             to be classified, each of one state
@@ -61,7 +61,7 @@ def rows(condition: Condition, count: int, start: int, source: random.Random) ->
 
 
 def write(out: Path, seed: int, files: int = 8, reference_rows: int = REFERENCE_ROWS) -> dict[str, str]:
-    """Write the set below `out`, replacing an earlier one of the same names; the class of each inference file by its name."""
+    """Write the set below `out`, over files of the same names; returns the class of each inference file by its name."""
     labels: dict[str, str] = {}
     clock = FIRST_TIMESTAMP
     for name, condition in CONDITIONS.items():

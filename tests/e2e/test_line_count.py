@@ -1,5 +1,6 @@
 """Whole jobs of a small real worker on the real node, seen through kubectl only."""
 
+import json
 from typing import Any
 
 import pytest
@@ -92,6 +93,22 @@ def test_an_unknown_pipeline_waits_and_goes_on_once_it_is_published(team: Team) 
     assert status["error"]["message"] == "pipeline_key 'published-later' not found in registry"
     team.apply_object("Pipeline", "published-later", line_count(team.image) | {"key": "published-later"})
     assert team.finished("early")["status"] == "COMPLETED"
+
+
+def test_a_configuration_that_nests_without_end_is_told_so_and_stops_nobody(team: Team) -> None:
+    deep = job(1)
+    text = json.dumps(
+        {"apiVersion": "batch-operator.dev/v1alpha1", "kind": "BatchJob", "metadata": {"name": "deep"}, "spec": deep}
+    )
+    path = team.place.root / "deep.json"
+    path.write_text(text.replace('"config": {}', '"config": ' + '{"x":' * 3000 + "{}" + "}" * 3000))
+    team.run("create", "-f", str(path))
+    status = team.finished("deep")
+    assert (status["status"], status["error"]["code"]) == ("FAILED", "INVALID_REQUEST")
+    assert "nests deeper" in status["error"]["message"]
+    team.apply("after-deep", job(1))
+    assert team.finished("after-deep")["status"] == "COMPLETED"
+    team.run("delete", "batchjob", "deep")
 
 
 def test_a_missing_file_fails_its_input_only(team: Team) -> None:

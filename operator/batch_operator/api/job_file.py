@@ -6,6 +6,7 @@ each pod's BATCH_JOB_SHA256, so that neither side works with a document that som
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,9 @@ import orjson
 
 from batch_operator.api.v1alpha1.pipeline import Component, Storage
 from batch_operator.api.v1alpha1.schema_types import Policy
+
+MAX_CONTENT = 16 * 1024 * 1024
+"""More is never unpacked: a ConfigMap that somebody replaced may hold 1 MiB that unpacks to a gigabyte."""
 
 
 class JobFileError(ValueError):
@@ -38,11 +42,14 @@ class JobFile:
     @classmethod
     def decode(cls, compressed: bytes) -> "JobFile":
         """Raises JobFileError. The hash is the content's own: whether it is the right one is for the caller."""
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip's header
         try:
-            content = gzip.decompress(compressed)
-            document = orjson.loads(content)
-        except (OSError, EOFError, orjson.JSONDecodeError) as error:
+            content = unpacker.decompress(compressed, MAX_CONTENT + 1)
+            document = orjson.loads(content) if len(content) <= MAX_CONTENT else None
+        except (zlib.error, orjson.JSONDecodeError) as error:
             raise JobFileError(f"not a gzipped JSON document: {error}") from None
+        if len(content) > MAX_CONTENT:
+            raise JobFileError(f"larger than {MAX_CONTENT} bytes")
         if not isinstance(document, dict):
             raise JobFileError("not a JSON object")
         return cls(content, hashlib.sha256(content).hexdigest(), document)
@@ -71,6 +78,10 @@ class JobFile:
         for number, item in enumerate(self.document["inputs"]):
             numbers[item["port"].split(".")[0]].append(number)
         return {component: tuple(found) for component, found in numbers.items()}
+
+    @cached_property
+    def number_sets(self) -> Mapping[str, frozenset[int]]:
+        return {component: frozenset(found) for component, found in self.numbers.items()}
 
     @property
     def input_count(self) -> int:

@@ -10,11 +10,14 @@ from typing import Any
 import orjson
 
 from batch_operator.api import ranges
+from batch_operator.api.words import one_line
 
 MAX_REASONS = 10
 MAX_REASON_LENGTH = 120
 MAX_NOTICE_LENGTH = 250
 MAX_ERROR_LENGTH = 1000
+_SAYS_SOMETHING = frozenset({"completed", "processing", "failed", "items", "error"})
+"""A report has at least one of these: the last line of a JSON log is none."""
 ERROR_CODES = ("INVALID_REQUEST", "TAMPERED")
 
 
@@ -55,6 +58,8 @@ class Report:
             raise ReportError("the body is not JSON") from None
         if not isinstance(data, dict):
             raise ReportError("the body is not a JSON object")
+        if not _SAYS_SOMETHING.intersection(data):
+            raise ReportError(f"the body has none of {', '.join(sorted(_SAYS_SOMETHING))}")
         sets = {name: _numbers(data, name) for name in ("completed", "processing", "failed")}
         for left, right in (("completed", "processing"), ("completed", "failed"), ("processing", "failed")):
             if both := sets[left] & sets[right]:
@@ -86,7 +91,7 @@ def _reasons(data: dict[str, Any]) -> dict[int, str]:
     for key, text in value.items():
         if not (key.isascii() and key.isdigit() and len(key) <= 6) or not isinstance(text, str):
             raise ReportError(f"reasons: {key!r} must be an input number with a text")
-        reasons[int(key)] = _one_line(text, MAX_REASON_LENGTH)
+        reasons[int(key)] = one_line(text, MAX_REASON_LENGTH)
     return dict(sorted(reasons.items())[:MAX_REASONS])
 
 
@@ -118,10 +123,4 @@ def _text(data: dict[str, Any], name: str, limit: int) -> str:
     value = data.get(name) or ""
     if not isinstance(value, str):
         raise ReportError(f"{name} must be a text")
-    return _one_line(value, limit)
-
-
-def _one_line(text: str, limit: int) -> str:
-    """Workers' words end up in status and Events: one printable line of bounded length."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return one_line(value, limit)

@@ -17,9 +17,10 @@ import structlog
 from batch_operator.api import names
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.api.words import shortened, within_bytes
 from batch_operator.cluster import merge_patch
 from batch_operator.cluster.client import Client, Object
-from batch_operator.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from batch_operator.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, EVENTS, PODS
 from batch_operator.policies import refusal as refusals
@@ -29,18 +30,21 @@ from batch_operator.resources.configmap import job_file
 from batch_operator.snapshot import Refusal, decode_pod
 
 MAX_BATCH = 32
+NOTE_BYTES = 1024  # the API server refuses an Event with a longer note
+NOT_FINAL = frozenset({401, 404, 409, 429})
+"""4xx codes of a create that are no judgement on the object."""
 
 log = structlog.get_logger(__name__)
 
 
 class NameTaken(Exception):
-    """A child's name belongs to an object that is not ours; str() says which."""
+    """A pod's name belongs to one that is not ours; str() says which."""
 
 
 async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, now: datetime, reporter: str) -> bool:
     """-> whether the job must be looked at again at once, because a child was refused.
 
-    Raises ApiError or NameTaken at the first write that fails; the next pass starts from what is then there.
+    Raises ApiError at the first write that fails; the next pass starts from what is then there.
     """
     if plan.status is not None:
         await _write_status(client, seen, job, plan)
@@ -48,12 +52,15 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     try:
         if plan.configmap is not None and plan.job_file is not None:
             await _create_configmap(client, job, plan.configmap, plan.job_file.sha256)
-            seen.job_files[job.uid] = plan.job_file
+            if seen.is_living(job.uid):
+                seen.job_files[job.uid] = plan.job_file
         await _create_pods(client, seen, job, plan.pods)
-    except (Forbidden, Invalid) as refused:
-        _remember_refusal(seen, job, refused, now)
+    except (ApiError, NameTaken) as error:
+        if isinstance(error, ApiError) and (not 400 <= error.status < 500 or error.status in NOT_FINAL):
+            raise
+        _remember_refusal(seen, job, error, now)
         return True
-    if plan.pods:
+    if plan.pods or plan.configmap is not None:
         seen.refusals.pop(job.uid, None)
     if plan.event is not None:
         await _tell(client, job, plan.event, now, reporter)
@@ -134,8 +141,12 @@ def _is_ours(found: Object, job: BatchJob) -> bool:
     return any(owner.get("controller") and owner["uid"] == job.uid for owner in owners)
 
 
-def _remember_refusal(seen: Observations, job: BatchJob, refused: ApiError, now: datetime) -> None:
-    words = str(refused)
+def _remember_refusal(seen: Observations, job: BatchJob, refused: Exception, now: datetime) -> None:
+    """What a refusal means is for the next pass to decide."""
+    words = shortened(str(refused))
+    log.warning("refused", namespace=job.namespace, name=job.name, reason=type(refused).__name__, words=words)
+    if not seen.is_living(job.uid):
+        return
     kind = refusals.QUOTA if "exceeded quota" in words else type(refused).__name__
     known = seen.refusals.get(job.uid)
     first = Refusal(kind, words, now)
@@ -157,7 +168,7 @@ async def _tell(client: Client, job: BatchJob, event: Event, now: datetime, repo
         "reportingInstance": reporter,
         "action": "Reconcile",
         "reason": event.reason,
-        "note": event.message,
+        "note": within_bytes(event.message, NOTE_BYTES),
         "type": event.type,
         "regarding": {
             "apiVersion": names.API_VERSION,

@@ -6,6 +6,7 @@ Connection, TLS and credentials are the official client's (`kubernetes.aio`). Ev
 nothing waits or repeats behind anybody's back.
 """
 
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -281,8 +282,11 @@ def _event(line: bytes) -> Object:
 def _decoded(data: bytes, what: str) -> Object:
     try:
         value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise Unreachable(f"{what}: not JSON: {error}") from error
+    except orjson.JSONDecodeError:  # it also refuses what nests deeper than 1,024 levels, which the API server takes
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise Unreachable(f"{what}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Unreachable(f"{what}: a JSON object was expected, not {type(value).__name__}")
     return value

@@ -4,6 +4,8 @@ Everything comes from the stores; the API server is asked once per job and proce
 and once per namespace for its organization.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from batch_operator.api import names
@@ -12,8 +14,9 @@ from batch_operator.cluster.client import Object
 from batch_operator.cluster.errors import Forbidden, NotFound
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES
+from batch_operator.policies import pod_start
 from batch_operator.resources.configmap import job_file
-from batch_operator.snapshot import JobSnapshot, RuleSettings
+from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
 
 
 class Reader(Protocol):
@@ -23,7 +26,7 @@ class Reader(Protocol):
 
 
 async def job_snapshot(
-    client: Reader, seen: Observations, job: BatchJob, rules: RuleSettings, *, org_labels: bool
+    client: Reader, seen: Observations, job: BatchJob, rules: RuleSettings, now: datetime, *, org_labels: bool
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     pods = seen.pods.by_owner(job.uid)
@@ -32,12 +35,25 @@ async def job_snapshot(
     return JobSnapshot(
         pods=pods,
         reports={pod.uid: seen.reports[pod.uid] for pod in pods if pod.uid in seen.reports},
+        slow_since=_slow_since(seen, pods, now),
         pipelines=seen.registry(job.namespace, job.spec.pipeline_key),
         job_file=seen.job_files.get(job.uid),
         org_id=await _org_id(client, seen, job.namespace) if org_labels else job.namespace,
         refusal=seen.refusals.get(job.uid),
         settings=rules,
     )
+
+
+def _slow_since(seen: Observations, pods: Sequence[PodRecord], now: datetime) -> dict[str, datetime]:
+    """Counted from when it was first seen: how long a pull took before its first failure is nobody's fault. A
+    restarted operator counts anew."""
+    since: dict[str, datetime] = {}
+    for pod in pods:
+        if pod_start.is_slow(pod):
+            since[pod.uid] = seen.slow_since.setdefault(pod.uid, now)
+        else:
+            seen.slow_since.pop(pod.uid, None)
+    return since
 
 
 def _needs_job_file(job: BatchJob) -> bool:

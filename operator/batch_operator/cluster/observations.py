@@ -5,6 +5,7 @@ writes); read by cluster.gather. Everything here can be lost: a restarted operat
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
@@ -15,7 +16,7 @@ from batch_operator.snapshot import PipelineRecord, PodRecord, Refusal
 
 @dataclass(slots=True)
 class Observations:
-    """Stores by kind; reports by pod uid; job files and refusals by job uid; org ids by namespace."""
+    """Stores by kind; what a pod said by its uid; job files and refusals by job uid; org ids by namespace."""
 
     jobs: RecordStore[BatchJob] = field(default_factory=RecordStore)
     pods: RecordStore[PodRecord] = field(default_factory=RecordStore)
@@ -25,19 +26,30 @@ class Observations:
     job_files: dict[str, JobFile] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     org_ids: dict[str, str] = field(default_factory=dict)
+    slow_since: dict[str, datetime] = field(default_factory=dict)
+    """Since when a pod has been failing to start, by pod uid."""
 
     def registry(self, namespace: str, key: str) -> tuple[PipelineRecord, ...]:
         """The registry's objects of `key` that a job in `namespace` may use."""
         own = (p for p in self.pipelines.values() if p.namespace == namespace and p.key == key)
         return (*own, *(p for p in self.cluster_pipelines.values() if p.key == key))
 
+    def is_living(self, job_uid: str) -> bool:
+        """Whether the job is there and has not ended."""
+        job = self.jobs.get(job_uid)
+        return job is not None and not (job.status.status is not None and job.status.status.is_terminal)
+
     def finish_job(self, uid: str) -> None:
         """The job has ended, and its status says all: what only a living job needs is let go."""
         for pod in self.pods.by_owner(uid):
-            self.reports.pop(pod.uid, None)
+            self.forget_pod(pod.uid)
             self.pods.forget(pod.uid)
         self.job_files.pop(uid, None)
         self.refusals.pop(uid, None)
+
+    def forget_pod(self, uid: str) -> None:
+        self.reports.pop(uid, None)
+        self.slow_since.pop(uid, None)
 
     def forget_job(self, uid: str) -> None:
         """The job is gone: so is all that was kept for it."""

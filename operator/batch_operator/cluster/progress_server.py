@@ -68,14 +68,14 @@ class ProgressEndpoint:
         reviewer: TokenReviewer,
         find_pod: Callable[[str], PodRecord | None],
         fetch_pod: Callable[[str, str], Awaitable[PodRecord]],
-        accept: Callable[[PodRecord, Report], None],
+        accept: Callable[[PodRecord, Report], bool],
         *,
         on_answer: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`find_pod(uid)` reads our cache, `fetch_pod(namespace, name)` asks the API server (ApiError) for a
-        pod younger than the cache; `accept(pod, report)` must be quick and cannot refuse; `on_answer(status)`
-        counts.
+        pod younger than the cache; `accept(pod, report)` must be quick and says whether the pod's job lives;
+        `on_answer(status)` counts.
         """
         self._reviewer = reviewer
         self._find_pod = find_pod
@@ -99,10 +99,15 @@ class ProgressEndpoint:
             report = Report.parse(body)
         except ReportError as error:
             raise Refused(400, str(error)) from error
-        foreign = (report.numbers | report.reasons.keys()) - ranges.parse(pod.inputs)
+        try:
+            block = ranges.parse(pod.inputs)
+        except ranges.RangeError as error:  # somebody edited the annotation
+            raise Refused(403, f"pod {pod.namespace}/{pod.name} has no block of inputs: {error}") from error
+        foreign = (report.numbers | report.reasons.keys()) - block
         if foreign:
             raise Refused(400, f"input {min(foreign)} is not of this pod's block {pod.inputs!r}")
-        self._accept(pod, report)
+        if not self._accept(pod, report):
+            raise Refused(403, f"pod {pod.namespace}/{pod.name} is none of a living BatchJob")
         return web.Response(status=204)
 
     async def _identity(self, token: str) -> PodIdentity:

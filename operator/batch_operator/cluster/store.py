@@ -102,14 +102,6 @@ class RecordStore(Generic[R]):
     def values(self) -> tuple[R, ...]:
         return tuple(self._by_uid.values())
 
-    def has_seen(self, version: str) -> bool:
-        """Whether the watch has come as far as this version (the read-your-writes gate of layer 3, design
-        section 5).
-        """
-        if not version:
-            return True
-        return bool(self._version) and compare_versions(self._version, version) != -1
-
     def subscribe(self, on_change: OnChange[R]) -> None:
         self._listeners.append(on_change)
 

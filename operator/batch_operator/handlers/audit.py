@@ -11,6 +11,8 @@ from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES
+from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.handlers.watches import Key
 from batch_operator.snapshot import decode_pipeline
 
 log = structlog.get_logger(__name__)
@@ -29,16 +31,22 @@ async def expire_jobs(client: Client, seen: Observations) -> None:
     """Forgets jobs that are gone. Raises ApiError."""
     listing = await client.list_uids(BATCH_JOBS.path())
     alive = set(listing.items)
+    for owner in seen.pods.owners():
+        if owner not in alive and seen.jobs.get(owner) is None:
+            seen.forget_job(owner)  # deleted while the operator was down: nobody else tells of it
     if lost := seen.jobs.expire(alive, listing.resource_version):
         log.warning("jobs were gone that no watch had told of", count=lost, reason="Audit")
 
 
-async def run(client: Client, seen: Observations, interval_seconds: float) -> None:
-    """For ever; a failed round is logged and the next one comes."""
+async def run(client: Client, seen: Observations, queue: WorkQueue[Key], interval_seconds: float) -> None:
+    """For ever; a failed round is logged and the next one comes. Every living job is looked at again, too."""
     while True:
         await asyncio.sleep(interval_seconds)
         try:
             await list_registry(client, seen)
             await expire_jobs(client, seen)
+            for job in seen.jobs.values():
+                if seen.is_living(job.uid):
+                    queue.add((job.namespace, job.name))
         except ApiError as error:
             log.warning("audit failed", reason="Audit", error=str(error))

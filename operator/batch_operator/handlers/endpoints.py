@@ -18,6 +18,8 @@ from batch_operator.config import Settings
 from batch_operator.handlers.watches import Key
 from batch_operator.snapshot import PodRecord, decode_pod
 
+COALESCE_SECONDS = 0.5
+
 
 class ProgressReceiver:
     """Takes reports of living pods into memory and enqueues their jobs."""
@@ -48,9 +50,15 @@ class ProgressReceiver:
     async def _fetch_pod(self, namespace: str, name: str) -> PodRecord:
         return decode_pod(await self._client.get(PODS.path(namespace, name)))
 
-    def _accept(self, pod: PodRecord, report: Report) -> None:
+    def _accept(self, pod: PodRecord, report: Report) -> bool:
+        """-> whether the pod is one of a living job; anybody may hang a pod on any owner's uid."""
+        job = self._seen.jobs.get_by_name(pod.namespace, pod.job_name)
+        if job is None or job.uid != pod.owner_uid or not self._seen.is_living(job.uid):
+            return False
         self._seen.reports[pod.uid] = report
-        self._queue.add((pod.namespace, pod.job_name))
+        # a job of a thousand pods gets hundreds of reports a second, and one look is enough for all of them
+        self._queue.add_after((pod.namespace, pod.job_name), COALESCE_SECONDS)
+        return True
 
 
 def health_server(metrics: Metrics, checks: Mapping[str, Check]) -> HealthServer:

@@ -77,7 +77,7 @@ class Operator:
                 client, self._seen, self._settings, self._settings.rules(ca_certificate), self._metrics
             )
             self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
-            self._run_beside(audit.run(client, self._seen, self._settings.audit_interval_seconds), "audit")
+            self._run_beside(audit.run(client, self._seen, self._queue, self._settings.audit_interval_seconds), "audit")
             log.info("started", reason="Started", version=__version__, workers=self._settings.workers)
             await kopf.operator(
                 registry=registry, settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=self._stop

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from batch_operator.cluster.apply import NameTaken, apply
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.apply import apply
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError, Conflict, NotFound
 from batch_operator.cluster.gather import job_snapshot
@@ -44,21 +45,33 @@ class Reconciler:
         if job is None:
             return None
         started = time.perf_counter()
-        snapshot = await job_snapshot(self.client, self.seen, job, self.rules, org_labels=self.settings.org_labels)
+        result = "error"
+        try:
+            again = await self._pass(job)
+            result = "ok"
+        except Conflict:
+            result = "conflict"
+            raise
+        finally:
+            self.metrics.reconciled(result, time.perf_counter() - started)
+        return again
+
+    async def _pass(self, job: BatchJob) -> float | None:
         now = self.now()
+        rules, org_labels = self.rules, self.settings.org_labels
+        snapshot = await job_snapshot(self.client, self.seen, job, rules, now, org_labels=org_labels)
         plan = reconcile(job, snapshot, now)
         if plan.status is not None or plan.pods or plan.deletes:
             log.info(
                 plan.message or plan.reason,
-                namespace=namespace,
-                name=name,
+                namespace=job.namespace,
+                name=job.name,
                 reason=plan.reason,
                 status=plan.status.status if plan.status else job.status.status,
                 pods_created=len(plan.pods),
                 pods_deleted=len(plan.deletes),
             )
         again = await apply(self.client, self.seen, job, plan, now, self.settings.pod_name)
-        self.metrics.reconciled("ok", time.perf_counter() - started)
         if again:
             return 0.0
         return plan.requeue_after.total_seconds() if plan.requeue_after is not None else None
@@ -66,8 +79,7 @@ class Reconciler:
     def failed(self, key: Key, error: Exception) -> float:
         """What went wrong with a pass, in one line -> the least delay before the next one."""
         namespace, name = key
-        expected = isinstance(error, ApiError | NameTaken)
-        self.metrics.reconciled("conflict" if isinstance(error, Conflict) else "error", 0.0)
+        expected = isinstance(error, ApiError)
         if isinstance(error, Conflict | NotFound):  # somebody was faster: the next pass has the newer object
             log.debug("starting over", namespace=namespace, name=name, reason="Stale", error=str(error))
             return 0.0

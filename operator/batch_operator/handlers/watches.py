@@ -39,16 +39,17 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
         assert job is not None, "a change has an old or a new side"
         if new is None:
             seen.forget_job(job.uid)
-        elif _has_ended(job):
+        elif not seen.is_living(job.uid):
             seen.finish_job(job.uid)
         queue.add((job.namespace, job.name))
 
     def pod_changed(old: PodRecord | None, new: PodRecord | None) -> None:
         pod = new or old
         assert pod is not None, "a change has an old or a new side"
-        owner = seen.jobs.get(pod.owner_uid)
-        if pod.deleted and owner is not None and _has_ended(owner):
-            seen.finish_job(pod.owner_uid)
+        if (new is None or pod.deleted) and not seen.is_living(pod.owner_uid):
+            seen.forget_pod(pod.uid)
+        if pod.deleted and seen.jobs.get(pod.owner_uid) is not None and not seen.is_living(pod.owner_uid):
+            seen.pods.forget(pod.uid)
         elif pod.owner_uid:
             queue.add((pod.namespace, pod.job_name))
 
@@ -66,11 +67,8 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
 
 def _waits_for_registry(job: BatchJob) -> bool:
     ledger = job.status.ledger
-    return not _has_ended(job) and (ledger is None or ledger.spec_hash is None)
-
-
-def _has_ended(job: BatchJob) -> bool:
-    return job.status.status is not None and job.status.status.is_terminal
+    ended = job.status.status is not None and job.status.status.is_terminal
+    return not ended and (ledger is None or ledger.spec_hash is None)
 
 
 def _plain(body: kopf.Body) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
+import orjson
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -16,6 +17,8 @@ from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
 from batch_operator.policies.verdict import InvalidRequest, Stalled
 
+MAX_BYTES = 256 * 1024
+"""They stand in status beside the spec, and etcd takes 1.5 MiB in all."""
 _SEE_SCHEMA = "See the pipeline's user_config_schema for what may be set."
 
 
@@ -50,6 +53,11 @@ def resolve(spec: BatchJobSpec, pipeline: PipelineSpec) -> dict[str, Any] | Stal
         if isinstance(outcome, Stalled):
             return outcome
         resolved[component] = outcome
+    if (size := len(orjson.dumps(resolved))) > MAX_BYTES:
+        raise InvalidRequest(
+            f"parameters: {size} bytes once merged onto the pipeline's defaults, at most {MAX_BYTES} are possible",
+            "Put large tables into input files.",
+        )
     return resolved
 
 
@@ -103,6 +111,8 @@ def _visible(config: Any, schema: Any) -> Any:
 
 def _validate(config: Any, schema: Mapping[str, Any], path: str) -> str | None:
     """What is wrong with the schema itself, or None. Raises InvalidRequest for the configuration."""
+    if not isinstance(schema.get("$schema", ""), str):
+        return "$schema must be a text"
     validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         validator_class.check_schema(dict(schema))
@@ -112,6 +122,8 @@ def _validate(config: Any, schema: Mapping[str, Any], path: str) -> str | None:
         return problem.message
     except Unresolvable as problem:
         return f"unresolvable reference: {problem}"
+    except RecursionError:
+        return "it refers to itself without end"
     if error is None:
         return None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)

@@ -24,6 +24,7 @@ def resolve(
     if not of_key:
         return Stalled(Reason.PIPELINE_NOT_FOUND, f"pipeline_key '{key}' not found in registry", _SUGGESTION)
     usable = of_key if pinned else [p for p in of_key if p.spec.get("status") == "published"]
+    usable = [pipeline for pipeline in usable if semver.Version.is_valid(str(pipeline.spec.get("version")))]
     if version is not None:
         usable = [pipeline for pipeline in usable if pipeline.spec.get("version") == version]
     if not usable:

@@ -28,8 +28,18 @@ def outcome(pod: PodRecord) -> Outcome:
     if pod.phase == "Succeeded" or (pod.phase == "Failed" and pod.exit_code == EXIT_BAD_DATA):
         return Outcome.ENDED
     if pod.phase == "Failed":
-        return Outcome.LOST if pod.deleting or pod.deleted else Outcome.FAILED
+        return Outcome.LOST if _ended_by_deletion(pod) else Outcome.FAILED
     return Outcome.LOST if pod.deleted else Outcome.LIVE
+
+
+def _ended_by_deletion(pod: PodRecord) -> bool:
+    """Whether somebody asked for its deletion before it ended: a pod that failed by itself and was cleaned away
+    after that has still failed. Refusing its configuration is its own word in any case."""
+    if pod.exit_code == EXIT_BAD_CONFIG or not (pod.deleting or pod.deleted):
+        return False
+    if pod.finished_at is None or pod.deletion_asked_at is None:
+        return pod.exit_code is None
+    return pod.deletion_asked_at <= pod.finished_at
 
 
 def last_word(pod: PodRecord) -> Report | None:

@@ -3,8 +3,6 @@
 Some waiting reasons cannot pass by themselves and fail the job at once; the others get time.
 """
 
-from datetime import datetime, timedelta
-
 from batch_operator.policies.verdict import Failure
 from batch_operator.snapshot import PodRecord
 
@@ -14,11 +12,16 @@ SLOW = frozenset(
 )
 
 
-def failure(pod: PodRecord, now: datetime, patience: timedelta) -> Failure | None:
-    """Why the job fails because this pod cannot start, or None."""
+def is_slow(pod: PodRecord) -> bool:
+    """It fails to start for a reason that may pass. cluster.gather notes since when."""
+    return pod.is_live and pod.started_at is None and pod.waiting_reason in SLOW
+
+
+def failure(pod: PodRecord, overdue: bool) -> Failure | None:
+    """Why the job fails because this pod cannot start, or None. `overdue`: it has been slow for too long."""
     if not pod.is_live or pod.started_at is not None:
         return None
-    if pod.waiting_reason not in HOPELESS and not _overdue(pod, now, patience):
+    if pod.waiting_reason not in HOPELESS and not (overdue and is_slow(pod)):
         return None
     return Failure(
         "START_FAILED",
@@ -26,16 +29,3 @@ def failure(pod: PodRecord, now: datetime, patience: timedelta) -> Failure | Non
         "Check the image and the configuration of the pipeline's component; then apply the job under another name.",
         component=pod.component,
     )
-
-
-def deadline(pod: PodRecord, patience: timedelta) -> datetime | None:
-    """When the pod's waiting is over; None while it waits for nothing that this rule knows."""
-    if not pod.is_live or pod.started_at is not None or pod.waiting_reason not in SLOW:
-        return None
-    since = pod.scheduled_at or pod.created_at
-    return since + patience if since else None
-
-
-def _overdue(pod: PodRecord, now: datetime, patience: timedelta) -> bool:
-    due = deadline(pod, patience)
-    return due is not None and now >= due

@@ -98,7 +98,7 @@ def _block(pod: PodRecord, job_file: JobFile) -> frozenset[int]:
         block = ranges.parse(pod.inputs)
     except ranges.RangeError:
         return frozenset()
-    return block & frozenset(job_file.numbers.get(pod.component, ()))
+    return block & job_file.number_sets.get(pod.component, frozenset())
 
 
 def _take(tally: _Tally, pod: PodRecord, block: frozenset[int], report: Report | None) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from batch_operator.api.v1alpha1.conditions import Reason
+from batch_operator.api.words import shortened
 
 
 class InvalidRequest(ValueError):
@@ -10,8 +11,8 @@ class InvalidRequest(ValueError):
 
     def __init__(self, message: str, suggestion: str) -> None:
         super().__init__(message)
-        self.message = message
-        self.suggestion = suggestion
+        self.message = shortened(message)
+        self.suggestion = shortened(suggestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class Stalled:
     reason: Reason
     message: str
     suggestion: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shortened(self.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,6 @@ class Failure:
     component: str | None = None
     input: int | None = None
     exit_code: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shortened(self.message))

@@ -26,21 +26,22 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
     """`now`: whole seconds in UTC, as status holds them."""
     if job.deleting:
         return Plan("Deleting", "the object is being deleted; its children go with it")
+    if job.unreadable_status:
+        return Plan("UnreadableStatus", f"left alone, its status is of another version: {job.unreadable_status}")
     if job.status.status is not None and job.status.status.is_terminal:
         return _write(job, job.status, seen, now, Plan("Finished", job.status.message or ""))
     status = statuses.first_sight(job, seen.org_id)
     if status.ledger is None or status.ledger.spec_hash is None:
         return _admit(job, status, seen, now)
-    file = seen.job_file
+    file, is_stored = seen.job_file, True
     if file is None or file.sha256 != status.ledger.spec_hash:
-        file = _rebuilt(job, status, seen)
-        if file is None:
-            plan, status = running.fail(job, status, _tampered(), seen, now)
-        else:
-            plan, status = running.run(job, status, file, seen, now)
-            plan = replace(plan, configmap=running.configmap(job, file, seen), job_file=file)
-    else:
-        plan, status = running.run(job, status, file, seen, now)
+        file, is_stored = _rebuilt(job, status, seen), False
+    if file is None:
+        plan, status = running.stop(job, status, _tampered(), seen, now, running.Ending())
+        return _write(job, status, seen, now, plan)
+    plan, status = running.run(job, status, file, seen, now)
+    if not is_stored and running.held_back_until(seen, now) is None:
+        plan = replace(plan, configmap=running.configmap(job, file, seen), job_file=file)
     return _write(job, status, seen, now, plan)
 
 
@@ -53,7 +54,7 @@ def _admit(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: dateti
     except InvalidRequest as refused:
         why = statuses.error(job, Failure("INVALID_REQUEST", refused.message, refused.suggestion))
         plan = Plan("InvalidRequest", refused.message, event=Event("Warning", Reason.FAILED, refused.message))
-        return _write(job, statuses.failed(job, status, why, now), seen, now, plan)
+        return _write(job, statuses.failed(status, why, now), seen, now, plan)
     if isinstance(file, Stalled):
         event = Event("Warning", file.reason, file.message)
         return _write(
@@ -65,11 +66,11 @@ def _admit(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: dateti
         )
     components = {name: ComponentLedger(parallelism=file.parallelism(name)) for name in file.components}
     count = sum(component.parallelism for component in components.values())
-    message = f"admitted: starting {count} pod{'s' if count != 1 else ''}"
+    message = running.starting_message(count)
     status = statuses.moved(
         status,
         JobStatus.ADMITTED,
-        running.ADMITTED,
+        statuses.ADMITTED,
         now,
         pipeline_type=file.document["pipeline_type"],
         pipeline_version=file.document["pipeline_version"],

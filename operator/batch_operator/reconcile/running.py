@@ -1,14 +1,15 @@
 """An admitted job: pods are made, watched, judged and, where the job fails, ended. Called by reconcile.batchjob."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Stopping
 from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.api.words import shortened
 from batch_operator.policies import inputs, pod_failure, pod_start, progress, refusal, success
-from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
@@ -17,12 +18,6 @@ from batch_operator.resources.pod import Place, pod
 from batch_operator.snapshot import JobSnapshot, PodRecord
 
 FIRST_ATTEMPT = 0
-EVENT_LENGTH = 1000
-ADMITTED = (
-    (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
-    (ConditionType.STALLED, False, Reason.RESOLVED, ""),
-)
-"""Conditions of every admitted job; without a message, so that what goes on moves `status.message` only."""
 Pods = Mapping[tuple[str, int], PodRecord]
 """The job's pods by component and index."""
 
@@ -35,37 +30,45 @@ def run(
     assert ledger is not None, "an admitted job has a ledger"
     pods = _own_pods(seen, status)
     policy = success.effective(job.policy, file.retry_policy)
-    now_done = progress.fold(file, ledger, pods.values(), seen.reports)
-    status = statuses.with_progress(status, now_done, file)
-    if ledger.stopping is not None:
-        return _stop(job, status, ledger.stopping, seen, now, now_done)
-    ended = success.every_index_ended(now_done, ledger.components or {})
-    why = _first_failure(pods, seen, now) or success.inputs_failure(now_done, policy, ended=ended)
-    if why is not None:
-        return fail(job, status, why, seen, now, now_done)
+    done = progress.fold(file, ledger, pods.values(), seen.reports)
+    status = _started(statuses.with_progress(status, done, file), pods)
+    ended = success.every_index_ended(done, ledger.components or {})
+    why = _first_failure(pods, seen, now) or success.inputs_failure(done, policy, ended=ended)
+    if ledger.stopping is not None or why is not None:
+        return stop(job, status, why, seen, now, Ending(policy.grace_seconds, done.notices))
     if ended:
-        status = statuses.completed(status, now_done, now)
-        message = "; ".join((status.message or "", *now_done.notices))[:EVENT_LENGTH]
+        status = statuses.completed(status, done, now)
+        message = "; ".join((status.message or "", *done.notices))
         return Plan("Completed", message, event=Event("Normal", Reason.COMPLETED, message)), status
     return _go_on(job, status, file, pods, seen, now)
+
+
+def _started(status: BatchJobStatus, pods: Pods) -> BatchJobStatus:
+    """The first start, also of a job whose pods end before anybody saw them run."""
+    started = [p.started_at for p in pods.values() if p.started_at is not None]
+    if status.started_at is not None or not started:
+        return status
+    return status.model_copy(update={"started_at": min(started)})
 
 
 def _go_on(
     job: BatchJob, status: BatchJobStatus, file: JobFile, pods: Pods, seen: JobSnapshot, now: datetime
 ) -> tuple[Plan, BatchJobStatus]:
     missing = missing_pods(job, file, status, pods, seen)
-    retry_at = refusal.next_try(seen.refusal) if seen.refusal and missing else None
+    held_back = held_back_until(seen, now)
     waits = [due - now for due in _deadlines(pods, seen) if due > now]
-    if retry_at is not None and retry_at > now:
+    refused = ""
+    if seen.refusal is not None and missing:
+        refused = f"; {len(missing)} more refused: {seen.refusal.message}"
+    if held_back is not None and missing:
         missing = ()
-        waits.append(retry_at - now)
-    started = [p.started_at for p in pods.values() if p.started_at is not None]
-    if started or status.status is JobStatus.RUNNING:
-        status = _running(status, started, now)
+        waits.append(held_back - now)
+    if status.started_at is not None or status.status is JobStatus.RUNNING:
+        status = _running(status, refused, now)
     elif seen.refusal is not None and not pods:
         status = _refused(status, seen, now)
     else:
-        status = _starting(status, pods, now)
+        status = _starting(status, pods, refused, now)
     plan = Plan(
         "Running" if status.status is JobStatus.RUNNING else "Starting",
         status.message or "",
@@ -75,33 +78,43 @@ def _go_on(
     return plan, status
 
 
-def _running(status: BatchJobStatus, started: list[datetime], now: datetime) -> BatchJobStatus:
+def held_back_until(seen: JobSnapshot, now: datetime) -> datetime | None:
+    """When refused children are tried again, if that is not yet."""
+    if seen.refusal is None:
+        return None
+    due = refusal.next_try(seen.refusal)
+    return due if due > now else None
+
+
+def _running(status: BatchJobStatus, refused: str, now: datetime) -> BatchJobStatus:
     counts = status.input_progress
     assert counts is not None, "progress is folded before"
-    done, total = (
-        counts.completed + counts.failed,
-        counts.pending + counts.processing + counts.completed + counts.failed,
-    )
+    done = counts.completed + counts.failed
+    total = done + counts.pending + counts.processing
     message = f"running: {done} of {total} inputs done" if total else "running"
     if counts.failed:
         message += f", {counts.failed} of them failed"
     return statuses.moved(
         status,
         JobStatus.RUNNING,
-        [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *ADMITTED],
+        [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *statuses.ADMITTED],
         now,
-        started_at=status.started_at or min(started, default=now),
-        message=message,
+        started_at=status.started_at or now,
+        message=shortened(message + refused),
     )
 
 
-def _starting(status: BatchJobStatus, pods: Pods, now: datetime) -> BatchJobStatus:
+def _starting(status: BatchJobStatus, pods: Pods, refused: str, now: datetime) -> BatchJobStatus:
     words = next((p.unschedulable for p in pods.values() if p.unschedulable), "") or next(
         (f"{p.waiting_reason}: {p.waiting_message}" for p in pods.values() if p.waiting_message), ""
     )
     count = sum(c.parallelism for c in (status.ledger.components or {}).values()) if status.ledger else 0
-    message = f"admitted: starting {count} pod{'s' if count != 1 else ''}" + (f" ({words})" if words else "")
-    return statuses.moved(status, JobStatus.ADMITTED, ADMITTED, now, message=message)
+    message = starting_message(count) + (f" ({words})" if words else "") + refused
+    return statuses.moved(status, JobStatus.ADMITTED, statuses.ADMITTED, now, message=shortened(message))
+
+
+def starting_message(count: int) -> str:
+    return f"admitted: starting {count} pod{'s' if count != 1 else ''}"
 
 
 def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJobStatus:
@@ -119,40 +132,39 @@ def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJ
     )
 
 
-def fail(
-    job: BatchJob,
-    status: BatchJobStatus,
-    why: Failure,
-    seen: JobSnapshot,
-    now: datetime,
-    done: Progress | None = None,
-) -> tuple[Plan, BatchJobStatus]:
-    """The job fails: at once where no pod lives, else its pods are ended first."""
-    stopping = Stopping(reason=Reason.of_code(why.code), since=now, error=statuses.error(job, why))
-    return _stop(job, status, stopping, seen, now, done)
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job's pods are ended, and what its last Event adds."""
+
+    grace_seconds: int = success.EffectivePolicy().grace_seconds
+    notices: tuple[str, ...] = ()
 
 
-def _stop(
-    job: BatchJob,
-    status: BatchJobStatus,
-    stopping: Stopping,
-    seen: JobSnapshot,
-    now: datetime,
-    done: Progress | None,
+def stop(
+    job: BatchJob, status: BatchJobStatus, why: Failure | None, seen: JobSnapshot, now: datetime, ending: Ending
 ) -> tuple[Plan, BatchJobStatus]:
-    """A job is announced as ended only when none of its pods lives; the intent is written before the deletes."""
+    """The job fails: at once where no pod lives, else its pods are ended first.
+
+    The intent is written before the deletes, and the first one stays: `why` counts only where none is written yet.
+    """
+    ledger = status.ledger
+    assert ledger is not None, "a job with pods has a ledger"
+    stopping = ledger.stopping
+    if stopping is None:
+        assert why is not None, "somebody decided to stop it"
+        stopping = Stopping(reason=Reason.of_code(why.code), since=now, error=statuses.error(job, why))
     assert stopping.error is not None, "so far, jobs are stopped for errors only"
     living = [p for p in seen.pods if p.is_live]
     if not living:
-        status = statuses.failed(job, status, stopping.error, now)
-        notices = done.notices if done else ()
-        event = Event("Warning", Reason.FAILED, "; ".join((stopping.error.message, *notices))[:EVENT_LENGTH])
-        return Plan("Failed", stopping.error.message, event=event), status
+        status = statuses.failed(status, stopping.error, now)
+        message = "; ".join((stopping.error.message, *ending.notices))
+        return Plan("Failed", stopping.error.message, event=Event("Warning", Reason.FAILED, message)), status
     names = ", ".join(f"{p.name} on {p.node or 'no node yet'}" for p in living[:3])
-    message = f"stopping ({stopping.error.message}); waiting for {len(living)} of its pods: {names}"
+    message = (
+        f"stopping ({shortened(stopping.error.message, 300)}); waiting for {len(living)} of its pods: {names}; "
+        "if such a node is gone for good, delete its Node object"
+    )
     assert status.status is not None, "a job with pods has a status"
-    ledger = status.ledger
-    assert ledger is not None, "a job with pods has a ledger"
     status = statuses.moved(
         status,
         status.status,
@@ -161,8 +173,7 @@ def _stop(
         message=message,
         ledger=ledger.model_copy(update={"stopping": stopping}),
     )
-    grace = success.effective(job.policy, seen.job_file.retry_policy if seen.job_file else None).grace_seconds
-    deletes = tuple(PodDelete(p.name, p.uid, grace) for p in living if not p.deleting)
+    deletes = tuple(PodDelete(p.name, p.uid, ending.grace_seconds) for p in living if not p.deleting)
     return Plan("Stopping", message, deletes=deletes), status
 
 
@@ -180,15 +191,20 @@ def _own_pods(seen: JobSnapshot, status: BatchJobStatus) -> Pods:
 
 def _first_failure(pods: Pods, seen: JobSnapshot, now: datetime) -> Failure | None:
     for place in sorted(pods):
-        why = pod_failure.failure(pods[place]) or pod_start.failure(pods[place], now, seen.settings.image_pull_timeout)
-        if why is not None:
+        pod = pods[place]
+        since = seen.slow_since.get(pod.uid)
+        overdue = since is not None and now >= since + seen.settings.image_pull_timeout
+        if (why := pod_failure.failure(pod) or pod_start.failure(pod, overdue)) is not None:
             return why
     return None
 
 
 def _deadlines(pods: Pods, seen: JobSnapshot) -> list[datetime]:
-    found = (pod_start.deadline(p, seen.settings.image_pull_timeout) for p in pods.values())
-    return [due for due in found if due is not None]
+    return [
+        seen.slow_since[pod.uid] + seen.settings.image_pull_timeout
+        for pod in pods.values()
+        if pod_start.is_slow(pod) and pod.uid in seen.slow_since
+    ]
 
 
 def missing_pods(

@@ -13,6 +13,12 @@ from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure, Stalled
 from batch_operator.reconcile import transitions
 
+ADMITTED = (
+    (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
+    (ConditionType.STALLED, False, Reason.RESOLVED, ""),
+)
+"""Conditions of every admitted job; without a message, so that what goes on moves `status.message` only."""
+
 _PROGRESS_FIELDS = ("input_progress", "progress", "message", "failures")
 _PROGRESS_LEDGER = ("completed_inputs", "failed_inputs", "components")
 
@@ -68,8 +74,13 @@ def stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) 
     )
 
 
-def failed(job: BatchJob, status: BatchJobStatus, why: JobError, now: datetime) -> BatchJobStatus:
+def failed(status: BatchJobStatus, why: JobError, now: datetime) -> BatchJobStatus:
+    """The end of a job none of whose pods lives: what was in work is pending again."""
     reason = Reason.of_code(why.code)
+    counts = status.input_progress
+    if counts is not None:
+        idle = counts.model_copy(update={"pending": counts.pending + counts.processing, "processing": 0})
+        status = status.model_copy(update={"input_progress": idle})
     return moved(
         status,
         JobStatus.FAILED,
@@ -77,7 +88,7 @@ def failed(job: BatchJob, status: BatchJobStatus, why: JobError, now: datetime) 
             (ConditionType.RUNNING, False, reason, ""),
             (ConditionType.FAILED, True, reason, why.message),
             (ConditionType.FINISHED, True, reason, why.message),
-            (ConditionType.STALLED, False, Reason.RESOLVED, ""),
+            *(ADMITTED if status.ledger is not None else ADMITTED[1:]),
         ],
         now,
         failed_at=now,
@@ -98,6 +109,7 @@ def completed(status: BatchJobStatus, progress: Progress, now: datetime) -> Batc
             (ConditionType.RUNNING, False, Reason.COMPLETED, ""),
             (ConditionType.COMPLETE, True, Reason.COMPLETED, message),
             (ConditionType.FINISHED, True, Reason.COMPLETED, message),
+            *ADMITTED,
         ],
         now,
         completed_at=now,
@@ -159,7 +171,7 @@ def due(
         return None, None
     last = job.status.updated_at
     if last is not None and _without_progress(before) == _without_progress(after):
-        wait = last + interval - now
+        wait = min(last + interval - now, interval)  # a clock that was set back must not hold it for longer
         if wait > timedelta(0):
             return None, wait
     return wanted.model_copy(update={"updated_at": now}), None

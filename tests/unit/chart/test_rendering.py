@@ -45,7 +45,7 @@ def test_the_operators_rights_are_these_and_no_others(render: Render) -> None:
         (f"{own}/batchjobs/status",): ["patch"],
         ("pods",): ["get", "list", "watch", "create", "delete"],
         ("configmaps",): ["get", "create", "delete"],
-        ("events.k8s.io/events",): ["create", "patch"],
+        ("events.k8s.io/events",): ["create"],
         ("authentication.k8s.io/tokenreviews",): ["create"],
     }
     assert rules(only(objects, "Role")) == {("secrets/batch-operator-tls",): ["get", "update"]}

@@ -124,7 +124,7 @@ class BatchJobSpec(ApiModel):
     )
     parameters: dict[str, ComponentParameters] | None = Field(
         None,
-        description="Parallelism and configuration by component.",
+        description="Parallelism and configuration by component. Merged onto the pipeline's defaults, at most 256 KiB.",
         json_schema_extra=validations(_COMPONENTS, maxProperties=16),
     )
     policy: Policy | None = Field(
@@ -239,7 +239,9 @@ class BatchJob(ApiModel):
     spec: BatchJobSpec
     status: BatchJobStatus
     problem: str = ""
-    """What could not be read of a stored object that predates a rule of the schema."""
+    """What could not be read of the spec, e.g. of a stored object that predates a rule of the schema."""
+    unreadable_status: str = ""
+    """What could not be read of the status, e.g. after a downgrade; such a job is left alone."""
 
     @property
     def policy(self) -> Policy:

@@ -75,10 +75,6 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Cond
     return tuple(sorted(result, key=_order))
 
 
-def is_true(conditions: Iterable[Condition], kind: ConditionType) -> bool:
-    return any(c.type == kind and c.status == "True" for c in conditions)
-
-
 def make(kind: ConditionType, status: bool, reason: Reason, message: str, now: datetime) -> Condition:
     return Condition(
         type=kind,

@@ -34,12 +34,13 @@ def test_a_whole_report() -> None:
         pytest.param({"completed": [1]}, "completed must be ranges", id="a list of numbers"),
         pytest.param({"failed": "5-"}, "failed:", id="no range"),
         pytest.param({"completed": "1-3", "failed": "3"}, "both hold input 3", id="completed and failed at once"),
-        pytest.param({"reasons": {"x": "why"}}, "reasons:", id="reason without a number"),
-        pytest.param({"reasons": ["why"]}, "reasons must be", id="reasons as list"),
-        pytest.param({"items": {"done": -1}}, "items.done", id="negative count"),
+        pytest.param({"failed": "5", "reasons": {"x": "why"}}, "reasons:", id="reason without a number"),
+        pytest.param({"failed": "5", "reasons": ["why"]}, "reasons must be", id="reasons as list"),
+        pytest.param({"completed": "", "items": {"done": -1}}, "items.done", id="negative count"),
         pytest.param({"error": {"code": "PWNED", "message": "x"}}, "error.code", id="unknown error code"),
         pytest.param({"error": {"code": "TAMPERED"}}, "error.message", id="error without words"),
-        pytest.param({"notice": 5}, "notice must be a text", id="notice as number"),
+        pytest.param({"completed": "", "notice": 5}, "notice must be a text", id="notice as number"),
+        pytest.param({"level": "fatal", "msg": "cannot open"}, "the body has none of", id="the last line of a log"),
     ],
 )
 def test_what_is_no_report_says_why(body: Any, words: str) -> None:

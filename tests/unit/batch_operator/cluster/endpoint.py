@@ -45,6 +45,7 @@ class Endpoint:
         self.remote: PodRecord | ApiError = NotFound(404, "NotFound", "not there")
         self.fetched: list[tuple[str, str]] = []
         self.accepted: list[tuple[PodRecord, Report]] = []
+        self.job_lives = True
         self.answers: list[int] = []
         self.broken = False
         reviewer = TokenReviewer(self.api, clock=self.clock, limit=TokenBucket(1, 200, self.clock))
@@ -69,10 +70,11 @@ class Endpoint:
             raise self.remote
         return self.remote
 
-    def _accept(self, pod: PodRecord, report: Report) -> None:
+    def _accept(self, pod: PodRecord, report: Report) -> bool:
         if self.broken:
             raise RuntimeError("boom")
         self.accepted.append((pod, report))
+        return self.job_lives
 
     async def __aenter__(self) -> "Endpoint":
         self.port = await self.site.start("127.0.0.1", 0)

@@ -1,5 +1,6 @@
 """What gather asks the API server for, and what it makes of the answers."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.observations import Observations
 from batch_operator.resources.configmap import configmap
 from batch_operator.snapshot import RuleSettings
-from tests.builders import admitted, make_batchjob, make_pipeline, make_pod
+from tests.builders import NOW, admitted, make_batchjob, make_pipeline, make_pod
 
 
 class Reader:
@@ -31,7 +32,7 @@ CONFIG_MAP = f"/api/v1/namespaces/team-a/configmaps/{names.configmap_name('tep',
 
 
 async def snapshot_of(reader: Reader, seen: Observations, job: Any, *, org_labels: bool = False) -> Any:
-    return await job_snapshot(reader, seen, job, RuleSettings(), org_labels=org_labels)
+    return await job_snapshot(reader, seen, job, RuleSettings(), NOW, org_labels=org_labels)
 
 
 async def test_a_new_job_costs_no_read() -> None:
@@ -78,3 +79,14 @@ async def test_the_organization_is_the_namespaces_label(labels: dict[str, str], 
     for _ in range(2):
         assert (await snapshot_of(reader, seen, make_batchjob(), org_labels=True)).org_id == expected
     assert len(reader.asked) == 1
+
+
+async def test_a_pod_is_slow_since_it_was_first_seen_so() -> None:
+    seen = Observations()
+    job = make_batchjob()
+    for minute, reason in enumerate(("ErrImagePull", "ImagePullBackOff", "ContainerCreating", "ErrImagePull")):
+        seen.pods.apply("MODIFIED", make_pod(0, "Pending", waiting_reason=reason, resource_version=str(300 + minute)))
+        now = NOW + timedelta(minutes=minute)
+        found = await job_snapshot(Reader({}), seen, job, RuleSettings(), now, org_labels=False)
+        expected = {"ContainerCreating": None}.get(reason, NOW + timedelta(minutes=3 if minute == 3 else 0))
+        assert found.slow_since.get(make_pod(0).uid) == expected

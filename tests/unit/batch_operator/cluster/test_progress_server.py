@@ -268,3 +268,8 @@ async def test_a_bug_of_ours_is_500_and_tells_no_details(endpoint: Endpoint) -> 
     assert (status, answer["code"]) == (500, "INTERNAL")
     assert "boom" not in answer["message"]
     assert endpoint.answers == [500]
+
+
+async def test_a_report_for_a_job_that_has_ended_is_refused(endpoint: Endpoint) -> None:
+    endpoint.job_lives = False
+    assert (await endpoint.post({"completed": "0"}))[0] == 403

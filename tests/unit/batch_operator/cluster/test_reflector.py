@@ -149,7 +149,7 @@ async def test_bookmarks_move_the_version(harness: Harness) -> None:
     harness.script([([], 5)], [[event("ADDED", "a", 6), bookmark(40)]])
     await harness.play()
     assert harness.source.versions() == ["list", "5", "40"]
-    assert harness.store.has_seen("40")
+    assert harness.store.resource_version == "40"
 
 
 async def test_the_version_moves_only_once_the_event_is_in_the_store(harness: Harness) -> None:

@@ -106,19 +106,8 @@ def test_our_own_write_is_known_at_once_but_moves_no_version(store: RecordStore[
     assert store.observe(Rec("u", "9"))
     assert store.get("u") is not None
     assert store.resource_version == "5"
-    assert not store.has_seen("9")
     store.apply("ADDED", Rec("u", "9"))
-    assert store.has_seen("9")
-
-
-@pytest.mark.parametrize(("asked", "seen"), [("", True), ("4", True), ("5", True), ("6", False), ("strange", True)])
-def test_has_seen_fails_open_only_for_what_cannot_be_compared(store: RecordStore[Rec], asked: str, seen: bool) -> None:
-    store.replace([], "5")
-    assert store.has_seen(asked) is seen
-
-
-def test_nothing_was_seen_before_the_first_list(store: RecordStore[Rec]) -> None:
-    assert not store.has_seen("1")
+    assert store.resource_version == "9"
 
 
 def test_a_bookmark_moves_the_version_forward_only(store: RecordStore[Rec]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from batch_operator.cluster.client import Listing
 from batch_operator.cluster.observations import Observations
 from batch_operator.handlers.audit import expire_jobs, list_registry
-from tests.builders import make_batchjob, make_pipeline
+from tests.builders import make_batchjob, make_pipeline, make_pod
 
 
 class Lists:
@@ -47,3 +47,12 @@ async def test_the_registry_is_brought_up_to_date_but_never_back() -> None:
         seen.pipelines.apply("ADDED", record)
     await list_registry(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen)  # type: ignore[arg-type]
     assert {p.name for p in seen.pipelines.values()} == {"kept", "new"}
+
+
+async def test_pods_of_a_job_that_was_deleted_while_the_operator_was_down_are_let_go() -> None:
+    seen = Observations()
+    seen.pods.apply("ADDED", make_pod(0, owner_uid="gone"))
+    seen.pods.apply("DELETED", make_pod(0, owner_uid="gone"))
+    assert len(seen.pods) == 1, "kept, in case its job still wants to know what it said"
+    await expire_jobs(Lists("500", ()), seen)  # type: ignore[arg-type]
+    assert len(seen.pods) == 0

@@ -85,6 +85,8 @@ def test_a_component_without_a_schema_is_locked_whole() -> None:
     "schema",
     [
         pytest.param({"type": 5}, id="no schema"),
+        pytest.param({"$schema": 5}, id="no schema language"),
+        pytest.param({"$ref": "#"}, id="a schema that is itself"),
         pytest.param({"$ref": "https://example.org/schema.json"}, id="a reference is never fetched"),
     ],
 )

@@ -52,6 +52,9 @@ def test_what_runs(registry: list[PipelineRecord], asked: str | None, found: tup
 @pytest.mark.parametrize(
     ("registry", "asked", "reason", "words"),
     [
+        pytest.param(
+            versions("1.2.0-01"), None, Reason.PIPELINE_NOT_FOUND, "no published version", id="a version that is none"
+        ),
         pytest.param([], None, Reason.PIPELINE_NOT_FOUND, "'classify' not found in registry", id="unknown key"),
         pytest.param(
             versions("1.0.0"), "2.0.0", Reason.PIPELINE_NOT_FOUND, r"there is 1.0.0 \(published\)", id="unknown version"

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from batch_operator.api.v1alpha1.batchjob import JobStatus
-from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
+from batch_operator.api.v1alpha1.conditions import ConditionType
 from batch_operator.reconcile.batchjob import reconcile
 from tests.builders import (
     NOW,
     admitted,
     after,
     files,
+    is_true,
     make_batchjob,
     make_pipeline,
     make_snapshot,
@@ -105,6 +106,31 @@ class TestBadRequest:
         assert is_true(status.conditions, ConditionType.FINISHED)
         assert plan.event is not None
         assert plan.event.type == "Warning"
+
+    def test_a_configuration_that_nests_too_deep(self) -> None:
+        deep: dict[str, Any] = {}
+        for _ in range(200):
+            deep = {"x": deep}
+        plan = reconcile(make_batchjob(make_spec(parameters={"worker": {"config": deep}})), make_snapshot(), NOW)
+        assert status_of(plan).error.code == "INVALID_REQUEST"
+        assert "deeper than 64 levels" in status_of(plan).error.message
+
+    def test_parameters_that_status_cannot_hold(self) -> None:
+        open_schema = make_pipeline(user_config_schema={"worker": {"type": "object"}})
+        spec = make_spec(parameters={"worker": {"config": {"table": "x" * 300_000}}})
+        plan = reconcile(make_batchjob(spec), make_snapshot(pipelines=(open_schema,)), NOW)
+        assert "at most 262144 are possible" in status_of(plan).error.message
+
+    def test_a_long_wrong_value_is_not_repeated_whole(self) -> None:
+        spec = make_spec(parameters={"worker": {"config": {"batch_size": "x" * 100_000}}})
+        plan = reconcile(make_batchjob(spec), make_snapshot(), NOW)
+        assert len(status_of(plan).error.message) == 1000
+
+    def test_a_job_whose_status_cannot_be_read_is_left_alone(self) -> None:
+        job = make_batchjob(status={"status": "SOMETHING_NEWER"})
+        plan = reconcile(job, make_snapshot(), NOW)
+        assert (plan.status, plan.pods) == (None, ())
+        assert plan.reason == "UnreadableStatus"
 
     def test_error_uid_is_stable(self) -> None:
         job = make_batchjob(make_spec(pipeline_type="training"))

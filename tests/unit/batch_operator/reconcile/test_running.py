@@ -8,12 +8,13 @@ import pytest
 
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import JobStatus
-from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
+from batch_operator.api.v1alpha1.conditions import ConditionType
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.snapshot import Refusal
 from tests.builders import (
     NOW,
     admitted,
+    is_true,
     make_batchjob,
     make_pipeline,
     make_pod,
@@ -54,6 +55,14 @@ class TestRunning:
         assert progress == {"pending": 2, "processing": 1, "completed": 1, "failed": 0}
         assert status_of(written).progress == "1/4"
         assert status_of(written).message == "running: 1 of 4 inputs done"
+
+    def test_a_clock_that_was_set_back_holds_progress_for_one_interval(self) -> None:
+        job, file = admitted()
+        pods = (make_pod(0), make_pod(1))
+        job, _ = run_to(job, make_snapshot(job_file=file, pods=pods), 3600)
+        reports = {pods[0].uid: Report(completed=frozenset({0}))}
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=pods, reports=reports), 0)
+        assert plan.requeue_after == seconds(5)
 
     def test_nothing_new_writes_nothing(self) -> None:
         job, file = admitted()
@@ -106,6 +115,16 @@ class TestEnd:
         assert plan.event.message == "completed: 4 of 4 inputs; encoder rocket_1"
         _, later = run_to(job, make_snapshot(pods=()), 9999)
         assert (later.status, later.pods) == (None, ())
+
+    def test_a_job_whose_pods_nobody_saw_run_has_started_all_the_same(self) -> None:
+        job, file = admitted()
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(ended(0), ended(1))), 30)
+        assert status_of(plan).started_at == NOW + seconds(2)
+
+    def test_the_last_line_of_a_log_is_no_report(self) -> None:
+        job, file = admitted()
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(ended(0, done=True), ended(1))), 30)
+        assert status_of(plan).input_progress.completed == 4
 
     def test_a_worker_that_never_reports_completes_its_block_by_exit_0(self) -> None:
         job, file = admitted()
@@ -240,11 +259,9 @@ class TestFailure:
     )
     def test_a_pod_that_cannot_start(self, waiting: str, at: float, fails: bool) -> None:
         job, file = admitted()
-        pods = tuple(
-            make_pod(n, "Pending", waiting_reason=waiting, waiting_message="no such image", scheduled_at=NOW)
-            for n in range(2)
-        )
-        _, plan = run_to(job, make_snapshot(job_file=file, pods=pods), at)
+        pods = tuple(make_pod(n, "Pending", waiting_reason=waiting, waiting_message="no such image") for n in range(2))
+        first_failed = {pod.uid: NOW for pod in pods}
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=pods, slow_since=first_failed), at)
         assert bool(plan.deletes) == fails
         if fails:
             error = status_of(plan).ledger.stopping.error
@@ -252,6 +269,48 @@ class TestFailure:
             assert "no such image" in error.message
         elif waiting == "ImagePullBackOff":
             assert plan.requeue_after == seconds(300 - at)
+
+    @pytest.mark.parametrize(
+        ("asked", "code"),
+        [
+            pytest.param(5, "POD_LOST", id="asked for before it ended"),
+            pytest.param(20, "WORKER_FAILED", id="cleaned away after it had failed"),
+        ],
+    )
+    def test_a_failed_pod_that_was_deleted(self, asked: float, code: str) -> None:
+        job, file = admitted()
+        times = {"finished_at": NOW + seconds(10), "deletion_asked_at": NOW + seconds(asked)}
+        gone = make_pod(0, "Failed", deleted=True, **times)
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(gone, ended(1))), 30)
+        assert status_of(plan).error.code == code
+
+    def test_the_first_reason_to_stop_stays(self) -> None:
+        job, file = admitted()
+        failed, sibling = make_pod(0, "Failed", exit_code=3), make_pod(1)
+        job, _ = run_to(job, make_snapshot(job_file=file, pods=(failed, sibling)), 10)
+        without_file = make_snapshot(job_file=None, pipelines=(), pods=(failed, replace(sibling, deleting=True)))
+        job, plan = run_to(job, without_file, 11)
+        job, again = run_to(job, without_file, 12)
+        assert again.status is None, "while it waits it writes nothing"
+        job, plan = run_to(job, make_snapshot(job_file=None, pipelines=(), pods=(failed,)), 13)
+        assert status_of(plan).error.code == "WORKER_FAILED"
+
+    def test_a_job_that_failed_processes_nothing(self) -> None:
+        job, file = admitted()
+        pods = (make_pod(0), make_pod(1))
+        reports = {pods[0].uid: Report(processing=frozenset({0, 1}))}
+        job, _ = run_to(job, make_snapshot(job_file=file, pods=pods, reports=reports), 10)
+        gone = tuple(replace(pod, deleted=True) for pod in pods)
+        _, plan = run_to(job, make_snapshot(job_file=None, pipelines=(), pods=gone), 20)
+        counts = status_of(plan).input_progress
+        assert (counts.pending, counts.processing) == (4, 0)
+
+    def test_long_words_are_cut(self) -> None:
+        job, file = admitted()
+        words = json.dumps({"error": {"code": "INVALID_REQUEST", "message": "x" * 5000}})
+        pods = (make_pod(0, "Failed", exit_code=64, termination_message=words), ended(1))
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=pods), 10)
+        assert len(status_of(plan).error.message) == 1000
 
 
 class TestRefusedPods:
@@ -271,6 +330,29 @@ class TestRefusedPods:
         pods = tuple(record_of(p) for p in plan.pods)
         job, plan = run_to(job, make_snapshot(job_file=file, pods=pods), 16)
         assert status_of(plan).status is JobStatus.ADMITTED
+
+    def test_the_configmap_waits_with_the_pods(self) -> None:
+        job, _ = admitted()
+        snapshot = make_snapshot(job_file=None, refusal=Refusal("Quota", "exceeded quota: maps", NOW + seconds(10)))
+        _, plan = run_to(job, snapshot, 12)
+        assert (plan.configmap, plan.pods, plan.requeue_after) == (None, (), seconds(3))
+        _, plan = run_to(job, snapshot, 15)
+        assert plan.configmap is not None
+
+    def test_a_refusal_shows_beside_pods_that_run(self) -> None:
+        job, file = admitted()
+        refusal = Refusal("Quota", "exceeded quota: gpus", NOW)
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(make_pod(0),), refusal=refusal), 1)
+        assert status_of(plan).status is JobStatus.RUNNING
+        assert "1 more refused: exceeded quota: gpus" in status_of(plan).message
+
+    def test_a_job_that_ends_after_a_refusal_is_not_stalled(self) -> None:
+        job, file = admitted()
+        refusal = Refusal("Forbidden", "violates PodSecurity", NOW)
+        job, _ = run_to(job, make_snapshot(job_file=file, refusal=refusal), 0)
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(ended(0), ended(1))), 90)
+        assert is_true(status_of(plan).conditions, ConditionType.ADMITTED)
+        assert not is_true(status_of(plan).conditions, ConditionType.STALLED)
 
     def test_pod_security_needs_a_person(self) -> None:
         job, file = admitted()

@@ -1,3 +1,5 @@
+import base64
+import gzip
 from typing import Any
 
 import pytest
@@ -7,6 +9,9 @@ from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.resources.configmap import configmap, job_file
 from batch_operator.snapshot import RuleSettings
 from tests.builders import NOW, admitted, make_batchjob, make_pipeline, make_snapshot, make_spec
+
+BOMB = base64.b64encode(gzip.compress(b"0" * 64 * 1024 * 1024)).decode()
+CORRUPT = base64.b64encode(gzip.compress(b"{}")[:10] + b"\xff" * 8).decode()
 
 
 def pod_of(component: dict[str, Any] | None = None, rules: RuleSettings | None = None, **pipeline: Any) -> Any:
@@ -145,6 +150,8 @@ class TestConfigMap:
             pytest.param({}, id="nothing in it"),
             pytest.param({"binaryData": {"job.json.gz": "!!"}}, id="not base64"),
             pytest.param({"binaryData": {"job.json.gz": "AAAA"}}, id="not gzip"),
+            pytest.param({"binaryData": {"job.json.gz": CORRUPT}}, id="corrupt gzip"),
+            pytest.param({"binaryData": {"job.json.gz": BOMB}}, id="gzip that unpacks to 64 MiB"),
         ],
     )
     def test_what_cannot_be_read_is_none(self, content: Any) -> None:
