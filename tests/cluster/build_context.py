@@ -50,7 +50,8 @@ def write(directory: Path, python: str) -> None:
         shutil.copy2(CHECKOUT / path, directory / path)
     wheels = directory / "wheels"
     with step("building the project's wheel"):
-        _pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels / "project"), str(directory))
+        options = ("--quiet", "--no-deps", "--no-build-isolation")  # hatchling is locked in the environment
+        _pip("wheel", *options, "--wheel-dir", str(wheels / "project"), str(directory))
     for target in TARGETS:
         shutil.copytree(_locked_wheels(target, python), wheels / target)
 
