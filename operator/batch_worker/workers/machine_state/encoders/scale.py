@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 _FLAT = 1e-9
-_SHRINK = 0.5
+_SHRINK = 1.0
 _FAR = 1e6  # deviations; beyond it squares would leave float32
 
 

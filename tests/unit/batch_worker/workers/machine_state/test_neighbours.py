@@ -38,6 +38,11 @@ def test_equal_distances_go_to_the_earlier_reference() -> None:
     assert classify([[-1.0], [1.0]], [1, 0], [[0.0]], n_neighbors=1) == ([1], [1.0])
 
 
+def test_among_many_equal_distances_the_earliest_references_vote() -> None:
+    references = [[1.0], [-1.0]] * 30
+    assert classify(references, [0] * 3 + [1] * 57, [[0.0]]) == ([0], [1.0])
+
+
 def test_a_close_one_outvotes_two_far_ones_by_distance() -> None:
     references, classes = [[0.0], [3.0], [3.5]], [0, 1, 1]
     assert classify(references, classes, [[0.5]])[0] == [1]
