@@ -64,7 +64,7 @@ def _go_on(
         missing = ()
         waits.append(held_back - now)
     if status.started_at is not None or status.status is JobStatus.RUNNING:
-        status = _running(status, refused, now)
+        status = _running(status, _waiting(pods) + refused, now)
     elif seen.refusal is not None and not pods:
         status = _refused(status, seen, now)
     else:
@@ -86,7 +86,13 @@ def held_back_until(seen: JobSnapshot, now: datetime) -> datetime | None:
     return due if due > now else None
 
 
-def _running(status: BatchJobStatus, refused: str, now: datetime) -> BatchJobStatus:
+def _waiting(pods: Pods) -> str:
+    """What a person wants to know of a job that runs with a part of its pods only."""
+    words = [p.unschedulable for p in pods.values() if p.unschedulable]
+    return f"; {len(words)} of {len(pods)} pods wait for a node: {words[0]}" if words else ""
+
+
+def _running(status: BatchJobStatus, remark: str, now: datetime) -> BatchJobStatus:
     counts = status.input_progress
     assert counts is not None, "progress is folded before"
     done = counts.completed + counts.failed
@@ -100,7 +106,7 @@ def _running(status: BatchJobStatus, refused: str, now: datetime) -> BatchJobSta
         [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *statuses.ADMITTED],
         now,
         started_at=status.started_at or now,
-        message=shortened(message + refused),
+        message=shortened(message + remark),
     )
 
 

@@ -36,6 +36,13 @@ class TestRunning:
         assert status.started_at == NOW + seconds(2)
         assert not plan.pods
 
+    def test_a_job_that_runs_in_part_says_what_the_rest_waits_for(self) -> None:
+        job, file = admitted()
+        pods = (make_pod(0), make_pod(1, "Pending", unschedulable="0/3 nodes are available"))
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=pods), 3)
+        expected = "running: 0 of 4 inputs done; 1 of 2 pods wait for a node: 0/3 nodes are available"
+        assert status_of(plan).message == expected
+
     def test_a_missing_pod_is_made_again_under_the_same_name(self) -> None:
         job, file = admitted()
         plan = reconcile(job, make_snapshot(job_file=file, pods=(make_pod(0),)), NOW)
