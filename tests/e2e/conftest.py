@@ -1,15 +1,15 @@
 """The operator as a user installs it: by its chart, in the cluster, with images of this checkout."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.connection import Connection
-from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
 from tests.demo import installation, store
 from tests.demo.store import Place
@@ -36,7 +36,6 @@ class Team:
     namespace: str
     place: Place
     image: str
-    jobs: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str, stdin: Any = None) -> str:
         return self.kubectl.run(
@@ -88,17 +87,28 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(installed: Connection, make_namespace: Callable[[], str]) -> Iterator[Team]:
+def make_team(installed: Connection, make_namespace: Callable[[], str]) -> Iterator[Callable[[], Team]]:
+    """Makes teams with an empty store each; their volumes and files are removed at the module's end."""
+    made: list[Team] = []
+
+    def make() -> Team:
+        namespace = make_namespace()
+        team = Team(installed.client(), namespace, store.prepare(installed, namespace), installed.image_worker)
+        made.append(team)
+        return team
+
+    yield make
+    for team in made:
+        installed.client().run("delete", "pv", f"{team.namespace}-{store.CLAIM}", "--wait=false")
+        shutil.rmtree(team.place.root, ignore_errors=True)  # what pods wrote may belong to their user
+
+
+@pytest.fixture(scope="module")
+def team(make_team: Callable[[], Team]) -> Team:
     """A team of its own, with the pipeline line-count in its registry."""
-    namespace = make_namespace()
-    place = store.prepare(installed, namespace)
-    made = Team(installed.client(), namespace, place, installed.image_worker)
+    made = make_team()
     made.apply_object("Pipeline", "line-count-1.0.0", line_count(made.image))
-    yield made
-    try:
-        installed.client().run("delete", "pv", f"{namespace}-{store.CLAIM}", "--wait=false")
-    except ClusterError as problem:
-        pytest.fail(str(problem))
+    return made
 
 
 def line_count(image: str, **component: Any) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.connection import Connection
 from tests.demo import job as demo_job
-from tests.demo import results, sensor_files, store
+from tests.demo import results, sensor_files
 from tests.e2e.conftest import Team
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -31,21 +30,20 @@ def worker_config(spec: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def sensors(installed: Connection, make_namespace: Callable[[], str]) -> Team:
+def sensors(make_team: Callable[[], Team]) -> Team:
     """A team with the generated sensor files in its store."""
-    namespace = make_namespace()
-    place = store.prepare(installed, namespace)
-    sensor_files.write(place.files, seed=11)
-    return Team(installed.client(), namespace, place, installed.image_worker)
+    team = make_team()
+    sensor_files.write(team.place.files, seed=11)
+    return team
 
 
 @pytest.fixture(scope="module")
-def tep(installed: Connection, make_namespace: Callable[[], str]) -> Team:
+def tep(make_team: Callable[[], Team]) -> Team:
     """A team with the Tennessee Eastman files, laid out as the demo wants them."""
     if not TEP.is_dir():
         pytest.skip("needs the Tennessee Eastman files beside the checkout (shared/data/tep)")
-    namespace = make_namespace()
-    place = store.prepare(installed, namespace)
+    team = make_team()
+    place = team.place
     for state in ("normal", "fault"):
         folder = place.files / "n_shots" / state
         folder.mkdir(parents=True)
@@ -54,7 +52,7 @@ def tep(installed: Connection, make_namespace: Callable[[], str]) -> Team:
     for path in TEP.glob("tep_inference_*.csv"):
         (place.files / "inference" / path.name).write_bytes(path.read_bytes())
     (place.files / "labels.csv").write_bytes((TEP / "labels.csv").read_bytes())
-    return Team(installed.client(), namespace, place, installed.image_worker)
+    return team
 
 
 def outputs(team: Team, name: str) -> dict[str, bytes]:

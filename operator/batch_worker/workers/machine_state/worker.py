@@ -44,6 +44,12 @@ class MachineStateClassification:
             self._settings.batch_size, self._settings.window_size, self._settings.step_size, len(self._columns)
         )
         embeddings, classes = self._encode(labelled, stop), labelled.classes
+        if not np.any(embeddings != embeddings[0]):
+            raise InvalidConfig(
+                f"{settings.path(job.component, 'reader_config', 'data_columns')}: all reference windows are alike in "
+                f"{', '.join(self._columns[:5])}; nothing tells {' from '.join(self._classes[:2])}",
+                "Use columns that move, and look at the reference files.",
+            )
         self._neighbours = Neighbours(
             self._settings.n_neighbors,
             self._settings.metric,

@@ -242,6 +242,14 @@ def test_references_without_numbers(tmp_path: Path) -> None:
     assert "has no numeric column beside timestamp" in refused(job)["message"]
 
 
+@pytest.mark.parametrize("model_type", ["rocket_1", "stats_1", "raw_1"])
+def test_references_that_stand_still(tmp_path: Path, model_type: str) -> None:
+    job = two_state_job(tmp_path, model_type=model_type)
+    for name, _ in job.references:
+        (job.files / name).write_text("timestamp,flow,pressure\n" + "1,2,3\n" * 30)
+    assert "all reference windows are alike in flow, pressure" in refused(job)["message"]
+
+
 def test_an_unknown_encoder(tmp_path: Path) -> None:
     error = refused(two_state_job(tmp_path, model_type="gpt"))
     assert error["message"].startswith("spec.parameters.worker.config.model_type: there is no encoder 'gpt'")
