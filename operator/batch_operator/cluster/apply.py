@@ -71,7 +71,11 @@ async def _write_status(client: Client, seen: Observations, job: BatchJob, plan:
     assert plan.status is not None, "only called with one"
     patch = merge_patch.difference(statuses.as_written(job.status), statuses.as_written(plan.status))
     body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
-    answer = await client.patch_status(BATCH_JOBS.path(job.namespace, job.name), body)
+    try:
+        answer = await client.patch_status(BATCH_JOBS.path(job.namespace, job.name), body)
+    except NotFound:  # deleted in a gap of the watch: kopf would not tell, and the audit only later
+        seen.jobs.apply("DELETED", job)
+        raise
     seen.jobs.observe(decode_job(answer, job))
 
 

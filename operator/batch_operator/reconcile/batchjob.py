@@ -13,11 +13,11 @@ from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
 from batch_operator.policies import inputs as inputs_policy
 from batch_operator.policies import parameters as parameters_policy
-from batch_operator.policies import pipeline_resolution, progress
+from batch_operator.policies import pipeline_resolution, progress, success
 from batch_operator.policies.verdict import Failure, InvalidRequest, Stalled
 from batch_operator.reconcile import running
 from batch_operator.reconcile import status as statuses
-from batch_operator.reconcile.plan import Event, Plan
+from batch_operator.reconcile.plan import Event, Plan, PodDelete
 from batch_operator.resources import job_document
 from batch_operator.snapshot import JobSnapshot
 
@@ -29,7 +29,10 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
     if job.unreadable_status:
         return Plan("UnreadableStatus", f"left alone, its status is of another version: {job.unreadable_status}")
     if job.status.status is not None and job.status.status.is_terminal:
-        return _write(job, job.status, seen, now, Plan("Finished", job.status.message or ""))
+        # a create whose answer was lost, or an operator that was paused, may bring a pod to a job that has ended
+        grace = success.effective(job.policy, None).grace_seconds
+        late = tuple(PodDelete(p.name, p.uid, grace) for p in seen.pods if p.is_live and not p.deleting)
+        return _write(job, job.status, seen, now, Plan("Finished", job.status.message or "", deletes=late))
     status = statuses.first_sight(job, seen.org_id)
     if status.ledger is None or status.ledger.spec_hash is None:
         return _admit(job, status, seen, now)

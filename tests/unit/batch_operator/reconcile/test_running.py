@@ -178,6 +178,14 @@ class TestEnd:
         _, plan = run_to(job, make_snapshot(job_file=file, pods=pods, reports=reports), 3)
         assert {d.name for d in plan.deletes} == {p.name for p in pods}
 
+    def test_a_pod_that_comes_late_to_a_job_that_has_ended_is_deleted(self) -> None:
+        job, file = admitted()
+        job, _ = run_to(job, make_snapshot(job_file=file, pods=(ended(0), ended(1))), 30)
+        late = make_pod(1, uid="another")
+        _, plan = run_to(job, make_snapshot(pods=(ended(0), late)), 60)
+        assert [(d.name, d.uid) for d in plan.deletes] == [(late.name, "another")]
+        assert plan.status is None
+
     def test_what_a_pod_said_counts_after_somebody_deleted_it(self) -> None:
         job, file = admitted()
         gone = replace(ended(0, completed="0-1"), deleted=True)
