@@ -129,7 +129,9 @@ def run(worker: Worker, environment: Environment, state: State, stop: Stop, repo
         log.warning(str(ended))
         return ended.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: say what happened, let the pod be replaced
-        log.error("unexpected failure", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        reason = f"{type(error).__name__}: {error}"
+        log.error("unexpected failure", reason=reason, traceback=traceback.format_exc())
+        state.notice(reason)  # status.error quotes it, so that nobody has to look for the log first
         return 1
 
 

@@ -97,6 +97,7 @@ def test_a_bad_environment_is_exit_64(job: JobBuilder) -> None:
 def test_a_bug_is_exit_1_and_what_was_done_is_reported(job: JobBuilder) -> None:
     assert job.run(lambda: Scripted(b=ZeroDivisionError("oops"))) == 1
     assert job.last_report()["completed"] == "0"
+    assert job.last_report()["notice"] == "ZeroDivisionError: oops"
 
 
 def test_a_worker_may_end_with_a_code_of_its_own(job: JobBuilder) -> None:
