@@ -70,7 +70,7 @@ class Metrics:
         )
         self._watches = Gauge(
             f"{_PREFIX}_watch_last_activity_seconds",
-            "Seconds since the API server last said anything on this watch.",
+            "Seconds since the API server last said anything on this watch (our own kinds: since it last connected).",
             ["resource"],
             registry=self.registry,
         )

@@ -6,6 +6,7 @@ the session's trace notes. Called by handlers.lifecycle.
 """
 
 import time
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
@@ -18,11 +19,26 @@ SERVER_TIMEOUT_SECONDS = 240
 SILENT_SECONDS = SERVER_TIMEOUT_SECONDS + 90
 
 
+@dataclass(frozen=True, slots=True)
+class KopfWatch:
+    """One of kopf's watches, as metrics read it."""
+
+    trace: "WatchTrace"
+    resource: str
+    path: str
+
+    @property
+    def last_activity(self) -> float:
+        """Monotonic seconds; before it first connected, when the process began to look."""
+        return self.trace.connected.get(self.path, self.trace.began)
+
+
 class WatchTrace:
     """When kopf last connected each watched collection (URL path -> monotonic seconds)."""
 
     def __init__(self) -> None:
         self.connected: dict[str, float] = {}
+        self.began = time.monotonic()
         self.config = aiohttp.TraceConfig()
         self.config.on_request_end.append(self._on_request_end)
 
@@ -31,6 +47,9 @@ class WatchTrace:
     ) -> None:
         if params.method == "GET" and params.response.status == 200:
             self.connected[params.url.path] = time.monotonic()
+
+    def watch(self, resource: str, path: str) -> KopfWatch:
+        return KopfWatch(self, resource, path)
 
     def age(self, path: str) -> float | None:
         """Seconds since the watch of this collection last connected; None before the first time."""

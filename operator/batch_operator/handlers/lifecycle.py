@@ -121,6 +121,8 @@ class Operator:
     def _measure(self, pods: Reflector[PodRecord]) -> None:
         self._metrics.track_queue(self._queue)
         self._metrics.track_watch(pods)
+        for resource in KOPF_WATCHES:
+            self._metrics.track_watch(self._trace.watch(resource.plural, resource.path()))
         self._metrics.track_jobs(lambda: Counter(str(job.status.status or "NEW") for job in self._seen.jobs.values()))
 
     def _run_beside(self, work: Coroutine[Any, Any, Any], name: str) -> None:
