@@ -29,14 +29,14 @@ async def test_a_job_that_was_deleted_while_nobody_watched_is_forgotten() -> Non
     seen = Observations()
     seen.jobs.apply("ADDED", make_batchjob(name="gone", uid="1", resourceVersion="10"))
     seen.jobs.apply("ADDED", make_batchjob(name="there", uid="2", resourceVersion="11"))
-    await expire_jobs(Lists("50", ("2",)), seen)  # type: ignore[arg-type]
+    await expire_jobs(Lists("50", ("2",)), seen)
     assert jobs(seen) == {"there"}
 
 
 async def test_a_job_that_came_while_the_list_was_made_stays() -> None:
     seen = Observations()
     seen.jobs.apply("ADDED", make_batchjob(name="newer", uid="1", resourceVersion="60"))
-    await expire_jobs(Lists("50", ()), seen)  # type: ignore[arg-type]
+    await expire_jobs(Lists("50", ()), seen)
     assert jobs(seen) == {"newer"}
 
 
@@ -45,7 +45,7 @@ async def test_the_registry_is_brought_up_to_date_but_never_back() -> None:
     stale, kept = make_pipeline("stale", "team-a"), make_pipeline("kept", "team-a")
     for record in (stale, kept):
         seen.pipelines.apply("ADDED", record)
-    await list_registry(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen)  # type: ignore[arg-type]
+    await list_registry(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen)
     assert {p.name for p in seen.pipelines.values()} == {"kept", "new"}
 
 
@@ -54,5 +54,5 @@ async def test_pods_of_a_job_that_was_deleted_while_the_operator_was_down_are_le
     seen.pods.apply("ADDED", make_pod(0, owner_uid="gone"))
     seen.pods.apply("DELETED", make_pod(0, owner_uid="gone"))
     assert len(seen.pods) == 1, "kept, in case its job still wants to know what it said"
-    await expire_jobs(Lists("500", ()), seen)  # type: ignore[arg-type]
+    await expire_jobs(Lists("500", ()), seen)
     assert len(seen.pods) == 0
