@@ -90,7 +90,7 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         message=status.get("message", ""),
         node=(raw.get("spec") or {}).get("nodeName", ""),
         created_at=_time(meta.get("creationTimestamp")),
-        started_at=_time(running.get("startedAt") or ended.get("startedAt")),
+        started_at=_started(running.get("startedAt") or ended.get("startedAt")),
         finished_at=_time(ended.get("finishedAt")),
         exit_code=ended.get("exitCode"),
         container_reason=ended.get("reason", ""),
@@ -173,6 +173,12 @@ def _deletion_asked_at(meta: Mapping[str, Any]) -> datetime | None:
     """deletionTimestamp is when the grace period ends, not when somebody asked."""
     ends = _time(meta.get("deletionTimestamp"))
     return ends - timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0) if ends else None
+
+
+def _started(text: str | None) -> datetime | None:
+    """A container that could not be started (StartError) has the runtime's zero time: 1970."""
+    moment = _time(text)
+    return moment if moment is not None and moment.year > 1970 else None
 
 
 def _time(text: str | None) -> datetime | None:

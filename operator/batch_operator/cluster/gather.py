@@ -5,7 +5,7 @@ and once per namespace for its organization.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from batch_operator.api import names
@@ -17,6 +17,8 @@ from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES
 from batch_operator.policies import pod_start
 from batch_operator.resources.configmap import job_file
 from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
+
+LOOK_AGAIN = timedelta(seconds=30)
 
 
 class Reader(Protocol):
@@ -30,7 +32,9 @@ async def job_snapshot(
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     pods = seen.pods.by_owner(job.uid)
-    if _needs_job_file(job) and job.uid not in seen.job_files:
+    if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
+        seen.job_files.pop(job.uid, None)
+        seen.job_files_read[job.uid] = now
         await _read_job_file(client, seen, job)
     return JobSnapshot(
         pods=pods,
@@ -60,6 +64,14 @@ def _needs_job_file(job: BatchJob) -> bool:
     status = job.status
     finished = status.status is not None and status.status.is_terminal
     return not finished and status.ledger is not None and status.ledger.spec_hash is not None
+
+
+def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecord], now: datetime) -> bool:
+    """A pod that has its node and does not start may wait for a ConfigMap that somebody deleted."""
+    read = seen.job_files_read.get(job.uid)
+    if read is not None and now - read < LOOK_AGAIN:
+        return False
+    return any(pod_start.is_stuck(pod, now) for pod in pods)
 
 
 async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> None:

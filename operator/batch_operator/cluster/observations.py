@@ -26,6 +26,8 @@ class Observations:
     job_files: dict[str, JobFile] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     org_ids: dict[str, str] = field(default_factory=dict)
+    job_files_read: dict[str, datetime] = field(default_factory=dict)
+    """When a job's ConfigMap was last looked at, by job uid."""
     slow_since: dict[str, datetime] = field(default_factory=dict)
     """Since when a pod has been failing to start, by pod uid."""
 
@@ -45,6 +47,7 @@ class Observations:
             self.forget_pod(pod.uid)
             self.pods.forget(pod.uid)
         self.job_files.pop(uid, None)
+        self.job_files_read.pop(uid, None)
         self.refusals.pop(uid, None)
 
     def forget_pod(self, uid: str) -> None:

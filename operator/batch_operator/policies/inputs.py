@@ -50,7 +50,7 @@ def _check(port: InputPort, files: Sequence[InputFile]) -> None:
     if port.required and not files:
         raise InvalidRequest(
             f"inputs.{port.name}: the pipeline requires at least one file here",
-            port.description or f"Add {port.name} to spec.inputs.",
+            f"Add files to spec.inputs.{port.name}" + (f": {port.description}" if port.description else "."),
         )
     for place, file in enumerate(files):
         missing = [key for key in port.required_metadata or () if not (file.metadata or {}).get(key)]

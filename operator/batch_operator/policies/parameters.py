@@ -65,6 +65,8 @@ def _component(name: str, given: ComponentParameters, pipeline: PipelineSpec) ->
     defaults = (pipeline.default_config or {}).get(name)
     parallelism = given.parallelism or (defaults.parallelism if defaults else None) or 1
     limit = pipeline.components[name].max_parallelism
+    if limit is not None and parallelism > limit and given.parallelism is None:
+        return _invalid(pipeline, f"default_config.{name}.parallelism: {parallelism} is above max_parallelism, {limit}")
     if limit is not None and parallelism > limit:
         raise InvalidRequest(
             f"parameters.{name}.parallelism: {parallelism} is above the pipeline's limit of {limit}",
@@ -80,25 +82,41 @@ def _component(name: str, given: ComponentParameters, pipeline: PipelineSpec) ->
             locked = f"{path}.{min(user_config)}"
             raise InvalidRequest(f"{locked}: the pipeline lets nothing be set here", f"Leave {path} out.")
     else:
-        _refuse_locked(user_config, schema, path)
-        if broken := _validate(_visible(config, schema), schema, path):
-            return Stalled(
-                Reason.INVALID_PIPELINE,
-                f"user_config_schema.{name} of pipeline '{pipeline.key}' {pipeline.version}: {broken}",
-                "The pipeline's owner must publish a version with a valid JSON Schema.",
-            )
+        _refuse_locked(user_config, default_config, schema, path)
+        try:
+            broken = _validate(_visible(config, schema), schema, path)
+        except InvalidRequest as refused:
+            if user_config:
+                raise
+            return _invalid(pipeline, f"default_config.{name} against user_config_schema.{name}: {refused.message}")
+        if broken:
+            return _invalid(pipeline, f"user_config_schema.{name}: {broken}")
     return {"parallelism": parallelism, "config": config}
 
 
-def _refuse_locked(config: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> None:
+def _invalid(pipeline: PipelineSpec, what: str) -> Stalled:
+    """Not the user's fault: the job waits for a better version."""
+    return Stalled(
+        Reason.INVALID_PIPELINE,
+        f"pipeline '{pipeline.key}' {pipeline.version}: {what}",
+        "The pipeline's owner must publish a version that is valid.",
+    )
+
+
+def _refuse_locked(config: Mapping[str, Any], defaults: Any, schema: Mapping[str, Any], path: str) -> None:
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or schema.get("additionalProperties"):
         return
     for key, value in config.items():
-        if key not in properties:
+        default = defaults.get(key) if isinstance(defaults, Mapping) else None
+        if key not in properties and default is not None:
             raise InvalidRequest(f"{path}.{key}: cannot be set; the pipeline locks it to its default", _SEE_SCHEMA)
+        if key not in properties:
+            raise InvalidRequest(
+                f"{path}.{key}: no such setting; there is {', '.join(sorted(properties)) or 'none'}", _SEE_SCHEMA
+            )
         if isinstance(value, Mapping) and isinstance(properties[key], Mapping):
-            _refuse_locked(value, properties[key], f"{path}.{key}")
+            _refuse_locked(value, default, properties[key], f"{path}.{key}")
 
 
 def _visible(config: Any, schema: Any) -> Any:

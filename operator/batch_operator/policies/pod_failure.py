@@ -11,6 +11,8 @@ from batch_operator.snapshot import PodRecord
 
 EXIT_BAD_CONFIG = 64
 EXIT_BAD_DATA = 65
+CANNOT_RUN = frozenset({"StartError", "ContainerCannotRun"})
+"""The container's own reasons where its command could not even be executed."""
 
 
 class Outcome(StrEnum):
@@ -59,7 +61,7 @@ def failure(pod: PodRecord) -> Failure | None:
             return Failure(
                 "POD_LOST",
                 f"pod {pod.name} was deleted before its end",
-                "Apply the job again under another name; results already committed are kept.",
+                "Apply it again under another name: it starts anew; what was committed stays in outputs_url.",
                 component=pod.component,
             )
         case Outcome.FAILED:
@@ -80,10 +82,19 @@ def _failed(pod: PodRecord) -> Failure:
                 component=pod.component,
                 exit_code=pod.exit_code,
             )
+        words = _words(pod) if report is None else report.notice
         return Failure(
             "INVALID_REQUEST",
-            f"component {pod.component} refused its configuration: {_words(pod) or 'it gave no reason'}",
+            f"component {pod.component} refused its configuration (exit code 64): {words or 'it gave no reason'}",
             f"See the log: kubectl logs -n {pod.namespace} {pod.name}",
+            component=pod.component,
+            exit_code=pod.exit_code,
+        )
+    if pod.container_reason in CANNOT_RUN:
+        return Failure(
+            "START_FAILED",
+            f"pod {pod.name} cannot start: {pod.container_reason}: {_words(pod) or 'the runtime gave no reason'}",
+            "Check `command` of the pipeline's component; its owner must publish a version that starts.",
             component=pod.component,
             exit_code=pod.exit_code,
         )

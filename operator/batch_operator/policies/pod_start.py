@@ -3,18 +3,35 @@
 Some waiting reasons cannot pass by themselves and fail the job at once; the others get time.
 """
 
+from datetime import datetime, timedelta
+
 from batch_operator.policies.verdict import Failure
 from batch_operator.snapshot import PodRecord
 
-HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
+HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 SLOW = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "CreateContainerError"}
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "CreateContainerError",
+        "CreateContainerConfigError",
+    }
 )
+
+STUCK = timedelta(seconds=20)
 
 
 def is_slow(pod: PodRecord) -> bool:
     """It fails to start for a reason that may pass. cluster.gather notes since when."""
     return pod.is_live and pod.started_at is None and pod.waiting_reason in SLOW
+
+
+def is_stuck(pod: PodRecord, now: datetime) -> bool:
+    """It has a node and says nothing, but does not start: it may wait for a volume that is not there."""
+    waits = pod.is_live and pod.started_at is None and pod.node != "" and not is_slow(pod)
+    return waits and pod.created_at is not None and now - pod.created_at >= STUCK
 
 
 def failure(pod: PodRecord, overdue: bool) -> Failure | None:
@@ -26,6 +43,7 @@ def failure(pod: PodRecord, overdue: bool) -> Failure | None:
     return Failure(
         "START_FAILED",
         f"pod {pod.name} cannot start: {pod.waiting_reason}: {pod.waiting_message or 'the kubelet gave no reason'}",
-        "Check the image and the configuration of the pipeline's component; then apply the job under another name.",
+        "Check what it names (the image, or a Secret that the pipeline wants in this namespace), then apply the job "
+        "under another name.",
         component=pod.component,
     )

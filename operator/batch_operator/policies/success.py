@@ -38,9 +38,11 @@ def inputs_failure(progress: Progress, policy: EffectivePolicy, *, ended: bool) 
     failed = len(progress.failed)
     if limit == UNLIMITED or failed <= limit or not (ended or policy.fail_fast):
         return None
+    first = progress.reasons.get(min(progress.failed))
     return Failure(
         "INPUTS_FAILED",
-        f"{failed} of {progress.total} inputs failed; policy.max_failed_inputs allows {limit}",
+        f"{failed} of {progress.total} inputs failed; policy.max_failed_inputs allows {limit}"
+        + (f"; the first: {first}" if first else ""),
         "status.failures has the first of them and why; the results of the others are complete.",
         input=min(progress.failed),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from batch_operator.api.job_file import JobFile
@@ -18,6 +18,8 @@ from batch_operator.resources.pod import Place, pod
 from batch_operator.snapshot import JobSnapshot, PodRecord
 
 FIRST_ATTEMPT = 0
+LOOK_AGAIN = timedelta(seconds=30)
+"""A pod that does not start tells nobody why; gather then looks whether its ConfigMap is still there."""
 Pods = Mapping[tuple[str, int], PodRecord]
 """The job's pods by component and index."""
 
@@ -57,6 +59,8 @@ def _go_on(
     missing = missing_pods(job, file, status, pods, seen)
     held_back = held_back_until(seen, now)
     waits = [due - now for due in _deadlines(pods, seen) if due > now]
+    if any(p.is_live and p.started_at is None for p in pods.values()):
+        waits.append(LOOK_AGAIN)
     refused = ""
     if seen.refusal is not None and missing:
         refused = f"; {len(missing)} more refused: {seen.refusal.message}"

@@ -34,7 +34,6 @@ def first_sight(job: BatchJob, org_id: str) -> BatchJobStatus:
             "name": job.spec.name or job.name,
             "pipeline_type": job.spec.pipeline_type,
             "pipeline_key": job.spec.pipeline_key,
-            "pipeline_version": job.spec.pipeline_version,
             "retry_count": 0,
             "preemption_count": 0,
             "created_at": job.created_at,

@@ -91,13 +91,14 @@ _COMPONENTS = cel(
     f"self.all(k, k.matches('{COMPONENT_PATTERN}'))",
     "a component's name is a DNS label of at most 20 characters",
 )
+_REMEDY = "apply a job of another name"
 _IMMUTABLE = ("name", "pipeline_type", "pipeline_key", "pipeline_version", "inputs", "parameters")
 
 
 class BatchJobSpec(ApiModel):
     """The job to run: the batch API's request body, and how it is treated."""
 
-    model_config = ConfigDict(json_schema_extra=validations(*(immutable(field) for field in _IMMUTABLE)))
+    model_config = ConfigDict(json_schema_extra=validations(*(immutable(field, _REMEDY) for field in _IMMUTABLE)))
 
     name: str | None = Field(
         None, min_length=1, max_length=253, description="A name for people. Default: metadata.name."
@@ -119,7 +120,7 @@ class BatchJobSpec(ApiModel):
     inputs: dict[str, Annotated[list[InputFile], Field(max_length=MAX_INPUTS)]] | None = Field(
         None,
         description="Input files by port. Ports that scatter share their files out among the pods; "
-        f"ports that replicate give every pod all of them. At most {MAX_INPUTS} files in all.",
+        f"ports that replicate give every pod all of them. At most {MAX_INPUTS} files in all, and a spec of 1 MiB.",
         json_schema_extra=validations(_PORTS, _INPUT_COUNT, maxProperties=32),
     )
     parameters: dict[str, ComponentParameters] | None = Field(
@@ -128,7 +129,9 @@ class BatchJobSpec(ApiModel):
         json_schema_extra=validations(_COMPONENTS, maxProperties=16),
     )
     policy: Policy | None = Field(
-        None, description="When a job with failed inputs fails. May be changed while the job runs."
+        None,
+        description="When a job with failed inputs fails. May be changed while the job runs; afterwards a change "
+        "has no effect.",
     )
 
 

@@ -215,6 +215,7 @@ def _ports(kind: str) -> tuple[dict[str, str], ...]:
     return (cel(f"self.all(p, p.name.matches('{_PORT_PATTERN}'))", f"{kind} port is named <component>.<port>"),)
 
 
+_REMEDY = "a published version is frozen, publish another one"
 _PUBLISHED = (
     "key", "version", "type", "input_ports", "output_ports", "components", "default_config",
     "user_config_schema", "retry_policy", "storage",
@@ -226,7 +227,12 @@ class PipelineSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=validations(
-            *(immutable(field, unless="oldSelf.status == 'draft'") for field in _PUBLISHED),
+            *(
+                immutable(
+                    field, "a published version is frozen, publish another one", unless="oldSelf.status == 'draft'"
+                )
+                for field in _PUBLISHED
+            ),
             cel(
                 "oldSelf.status == 'draft' || self.status != 'draft'",
                 "a published version never becomes a draft again",
@@ -288,7 +294,10 @@ class PipelineSpec(ApiModel):
         "default; a component without a schema is locked whole.",
         json_schema_extra={"maxProperties": 16},
     )
-    retry_policy: Policy | None = Field(None, description="The policy of jobs that do not set their own.")
+    retry_policy: Policy | None = Field(
+        None,
+        description="The policy of jobs that do not set their own. What is absent here too has the default.",
+    )
     storage: Storage = Field(description="Where files are read and results are written.")
 
 

@@ -37,11 +37,11 @@ def validations(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(rules), **extra}
 
 
-def immutable(field: str, *, unless: str = "") -> dict[str, str]:
+def immutable(field: str, remedy: str, *, unless: str = "") -> dict[str, str]:
     """A rule at the level of the object that holds the field: on the field itself, CEL would not run
     when an optional field is added or removed (design section 1)."""
     rule = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    return cel(f"{unless} || ({rule})" if unless else rule, f"{field} cannot be changed")
+    return cel(f"{unless} || ({rule})" if unless else rule, f"{field} cannot be changed: {remedy}")
 
 
 FreeForm = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]

@@ -90,3 +90,15 @@ async def test_a_pod_is_slow_since_it_was_first_seen_so() -> None:
         found = await job_snapshot(Reader({}), seen, job, RuleSettings(), now, org_labels=False)
         expected = {"ContainerCreating": None}.get(reason, NOW + timedelta(minutes=3 if minute == 3 else 0))
         assert found.slow_since.get(make_pod(0).uid) == expected
+
+
+async def test_a_pod_that_does_not_start_makes_it_look_for_the_configmap_again() -> None:
+    job, file = admitted()
+    seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
+    seen.pods.apply("ADDED", make_pod(0, "Pending", waiting_reason="ContainerCreating"))
+    assert (await snapshot_of(reader, seen, job)).job_file == file
+    del reader.objects[CONFIG_MAP]
+    for second, expected in ((10, file), (40, None)):
+        found = await job_snapshot(reader, seen, job, RuleSettings(), NOW + timedelta(seconds=second), org_labels=False)
+        assert found.job_file == expected
+    assert len(reader.asked) == 2

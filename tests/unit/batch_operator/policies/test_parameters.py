@@ -76,6 +76,28 @@ def test_what_may_not_be_set_is_named(config: dict[str, Any], words: str) -> Non
         resolved(config)
 
 
+def test_a_setting_that_is_none_is_told_from_a_locked_one() -> None:
+    with pytest.raises(InvalidRequest, match="reader.windw: no such setting; there is columns, window"):
+        resolved({"reader": {"windw": 16}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param(
+            {"parallelism": 9, "config": {}}, "default_config.worker.parallelism: 9 is above", id="parallelism"
+        ),
+        pytest.param({"config": {"reader": 5}}, "default_config.worker against user_config_schema", id="config"),
+    ],
+)
+def test_wrong_defaults_are_not_the_users_fault(changes: dict[str, Any], words: str) -> None:
+    pipeline = make_pipeline_spec(default_config={"worker": changes}, user_config_schema={"worker": NESTED})
+    spec = BatchJobSpec.model_validate(make_spec(parameters=None))
+    outcome = resolve(spec, PipelineSpec.model_validate(pipeline))
+    assert isinstance(outcome, Stalled)
+    assert words in outcome.message
+
+
 def test_a_component_without_a_schema_is_locked_whole() -> None:
     with pytest.raises(InvalidRequest, match="lets nothing be set"):
         resolved({"reader": {}}, schema=None)

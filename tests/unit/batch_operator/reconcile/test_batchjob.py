@@ -148,6 +148,7 @@ class TestRegistry:
         assert status.error.code == "INVALID_REQUEST"
         assert status.error.message == "pipeline_key 'classify' not found in registry"
         assert is_true(status.conditions, ConditionType.STALLED)
+        assert status.pipeline_version is None, "a version that runs, or none"
         job = after(job, plan)
         assert reconcile(job, make_snapshot(pipelines=()), NOW + seconds(60)).status is None, "written once"
 

@@ -239,7 +239,8 @@ class TestFailure:
                 "n_neighbors: 50 is above 12",
                 id="in its own words",
             ),
-            pytest.param("Traceback", "INVALID_REQUEST", "refused its configuration: Traceback", id="no report"),
+            pytest.param("Traceback", "INVALID_REQUEST", "configuration (exit code 64): Traceback", id="no report"),
+            pytest.param('{"completed": ""}', "INVALID_REQUEST", "it gave no reason", id="a report without an error"),
         ],
     )
     def test_exit_64_fails_the_job_with_the_workers_words(self, message: str, code: str, words: str) -> None:
@@ -248,6 +249,15 @@ class TestFailure:
         _, plan = run_to(job, make_snapshot(job_file=file, pods=pods), 10)
         assert status_of(plan).error.code == code
         assert words in status_of(plan).error.message
+
+    def test_a_command_that_is_not_there_cannot_start(self) -> None:
+        job, file = admitted()
+        error = make_pod(
+            0, "Failed", exit_code=128, container_reason="StartError", termination_message="exec: no such file"
+        )
+        _, plan = run_to(job, make_snapshot(job_file=file, pods=(error, ended(1))), 10)
+        assert status_of(plan).error.code == "START_FAILED"
+        assert "exec: no such file" in status_of(plan).error.message
 
     def test_exit_65_is_judged_by_the_inputs(self) -> None:
         job, file = admitted(make_batchjob(make_spec(policy={"max_failed_inputs": 2})))
@@ -266,7 +276,8 @@ class TestFailure:
         ("waiting", "at", "fails"),
         [
             pytest.param("InvalidImageName", 5, True, id="invalid image name: at once"),
-            pytest.param("CreateContainerConfigError", 5, True, id="missing secret: at once"),
+            pytest.param("CreateContainerConfigError", 5, False, id="a missing secret may come"),
+            pytest.param("CreateContainerConfigError", 300, True, id="a missing secret after five minutes"),
             pytest.param("ImagePullBackOff", 299, False, id="pull back-off has five minutes"),
             pytest.param("ImagePullBackOff", 300, True, id="pull back-off after five minutes"),
             pytest.param("ContainerCreating", 9999, False, id="creating is no failure"),
