@@ -133,7 +133,7 @@ class TestReads:
         assert verbs == ["list", "list", "list"]
         assert int(listing.resource_version) >= max(int(record.resource_version) for record in listing.items)
 
-    async def test_a_watch_from_a_compacted_version_is_gone(self, client: Client, namespace: str) -> None:
+    async def test_a_watch_from_a_compacted_version_is_gone(self, client: Client, namespace: str, crds: None) -> None:
         # of our own kind: on a young server only its watch cache is sure to begin later than version 1
         async with aclosing(client.watch(BATCH_JOBS.path(namespace), {"resourceVersion": "1"})) as stream:
             with pytest.raises(Gone, match="too old resource version"):
