@@ -62,8 +62,7 @@ def _slow_since(seen: Observations, pods: Sequence[PodRecord], now: datetime) ->
 
 def _needs_job_file(job: BatchJob) -> bool:
     status = job.status
-    finished = status.status is not None and status.status.is_terminal
-    return not finished and status.ledger is not None and status.ledger.spec_hash is not None
+    return not status.has_ended and status.ledger is not None and status.ledger.spec_hash is not None
 
 
 def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecord], now: datetime) -> bool:

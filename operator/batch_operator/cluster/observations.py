@@ -39,7 +39,7 @@ class Observations:
     def is_living(self, job_uid: str) -> bool:
         """Whether the job is there and has not ended."""
         job = self.jobs.get(job_uid)
-        return job is not None and not (job.status.status is not None and job.status.status.is_terminal)
+        return job is not None and not job.status.has_ended
 
     def finish_job(self, uid: str) -> None:
         """The job has ended, and its status says all: what only a living job needs is let go."""

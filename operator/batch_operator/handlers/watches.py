@@ -67,8 +67,7 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
 
 def _waits_for_registry(job: BatchJob) -> bool:
     ledger = job.status.ledger
-    ended = job.status.status is not None and job.status.status.is_terminal
-    return not ended and (ledger is None or ledger.spec_hash is None)
+    return not job.status.has_ended and (ledger is None or ledger.spec_hash is None)
 
 
 def _plain(body: kopf.Body) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
         return Plan("Deleting", "the object is being deleted; its children go with it")
     if job.unreadable_status:
         return Plan("UnreadableStatus", f"left alone, its status is of another version: {job.unreadable_status}")
-    if job.status.status is not None and job.status.status.is_terminal:
+    if job.status.has_ended:
         # a create whose answer was lost, or an operator that was paused, may bring a pod to a job that has ended
         grace = success.effective(job.policy, None).grace_seconds
         late = tuple(PodDelete(p.name, p.uid, grace) for p in seen.pods if p.is_live and not p.deleting)

@@ -228,6 +228,11 @@ class BatchJobStatus(ApiModel):
     observedGeneration: int | None = Field(None, description="The generation of the spec that this status is about.")
     ledger: Ledger | None = Field(None, description="What a restarted operator must know. Not for people.")
 
+    @property
+    def has_ended(self) -> bool:
+        """COMPLETED or FAILED was written; False before the first write."""
+        return self.status is not None and self.status.is_terminal
+
 
 class BatchJob(ApiModel):
     """One BatchJob as observed: identity, spec and status."""

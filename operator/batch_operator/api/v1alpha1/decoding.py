@@ -19,12 +19,11 @@ def decode_job(raw: Mapping[str, Any], known: BatchJob | None = None) -> BatchJo
     """
     meta = raw["metadata"]
     status, unreadable = _status(raw.get("status") or {})
-    ended = status.status is not None and status.status.is_terminal
     if known is not None and (known.uid, known.generation) == (meta["uid"], meta["generation"]):
         spec, problem = known.spec, known.problem
     else:
         spec, problem = _spec(raw.get("spec") or {})
-    if ended and (spec.inputs or spec.parameters):
+    if status.has_ended and (spec.inputs or spec.parameters):
         spec = spec.model_copy(update={"inputs": None, "parameters": None})
     return BatchJob(
         namespace=meta["namespace"],
