@@ -13,6 +13,7 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,31 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         deleting="deletionTimestamp" in meta,
         deletion_asked_at=_deletion_asked_at(meta),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One node, reduced to whether what runs on it can still be believed in."""
+
+    name: str
+    uid: str
+    resource_version: str
+    ready: bool
+    """Its kubelet says so, and lately: False also where the node controller has not heard of it."""
+    out_of_service: bool
+    """Somebody declared it dead for good (the taint out-of-service)."""
+    namespace: str = ""
+
+
+def decode_node(raw: Mapping[str, Any]) -> NodeRecord:
+    meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    return NodeRecord(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ()),
+        out_of_service=any(taint.get("key") == OUT_OF_SERVICE_TAINT for taint in spec.get("taints") or ()),
     )
 
 

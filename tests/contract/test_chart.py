@@ -202,6 +202,8 @@ GROUP = "batch-operator.dev"
         ("list", f"{GROUP}/clusterpipelines", "", True),
         ("patch", f"{GROUP}/batchjobs:status", "default", True),
         ("create", "pods", "default", True),
+        ("watch", "nodes", "", True),
+        ("patch", "nodes", "", False),
         ("create", "events.k8s.io/events", "default", True),
         ("delete", "configmaps", "default", True),
         ("create", "authentication.k8s.io/tokenreviews", "", True),

@@ -11,7 +11,7 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.store import RecordStore
-from batch_operator.snapshot import PipelineRecord, PodRecord, Refusal
+from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, Refusal
 
 
 @dataclass(slots=True)
@@ -20,6 +20,7 @@ class Observations:
 
     jobs: RecordStore[BatchJob] = field(default_factory=RecordStore)
     pods: RecordStore[PodRecord] = field(default_factory=RecordStore)
+    nodes: RecordStore[NodeRecord] = field(default_factory=RecordStore)
     pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
     cluster_pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
     reports: dict[str, Report] = field(default_factory=dict)

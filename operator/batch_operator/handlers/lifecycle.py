@@ -1,6 +1,6 @@
 """Starts and ends everything that runs beside kopf, in order.
 
-Start: certificates and servers, the registry's and the pods' first lists, then the workers and kopf's watches; so
+Start: certificates and servers, the first lists of nodes, pods and registry, then the workers and kopf's watches; so
 that no job is judged before all that a judgement needs is known. Called by main.
 """
 
@@ -21,7 +21,7 @@ from batch_operator.cluster.health_server import Check
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.reflector import Reflector
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS
 from batch_operator.cluster.workqueue import WorkQueue, run_workers
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
@@ -30,7 +30,7 @@ from batch_operator.handlers.kopf_session import WatchTrace, login
 from batch_operator.handlers.kopf_settings import settings as kopf_settings
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.watches import Key, register
-from batch_operator.snapshot import PodRecord, decode_pod
+from batch_operator.snapshot import NodeRecord, PodRecord, decode_node, decode_pod
 
 RETRY_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
@@ -63,13 +63,16 @@ class Operator:
             pods = Reflector[PodRecord](
                 client, PODS.path(), decode_pod, self._seen.pods, params={"labelSelector": names.POD_SELECTOR}
             )
-            health = health_server(self._metrics, self._checks(pods))
+            nodes = Reflector[NodeRecord](client, NODES.path(), decode_node, self._seen.nodes)
+            health = health_server(self._metrics, self._checks(nodes, pods))
             await health.start(self._settings.bind_address, self._settings.http_port)
             stack.push_async_callback(health.stop)
             ca_certificate = await self._serve_progress(client, stack)
 
             registry = self._kopf_registry(client)
-            self._measure(pods)
+            self._measure(nodes, pods)
+            self._run_beside(nodes.run(), "nodes")
+            await nodes.synced.wait()  # before the pods: a node's change looks at every pod that is known
             self._run_beside(pods.run(), "pods")
             await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
             await pods.synced.wait()
@@ -111,15 +114,16 @@ class Operator:
 
         return registry
 
-    def _checks(self, pods: Reflector[PodRecord]) -> dict[str, Check]:
+    def _checks(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> dict[str, Check]:
         def kopf_watch(path: str) -> Check:
             return lambda: self._trace.trouble(path)
 
         watches = {f"watch {resource.plural}": kopf_watch(resource.path()) for resource in KOPF_WATCHES}
-        return {"watch pods": pods.trouble, **watches}
+        return {"watch nodes": nodes.trouble, "watch pods": pods.trouble, **watches}
 
-    def _measure(self, pods: Reflector[PodRecord]) -> None:
+    def _measure(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> None:
         self._metrics.track_queue(self._queue)
+        self._metrics.track_watch(nodes)
         self._metrics.track_watch(pods)
         for resource in KOPF_WATCHES:
             self._metrics.track_watch(self._trace.watch(resource.plural, resource.path()))

@@ -1,6 +1,6 @@
 """kopf's watches of our own kinds. A handler only stores what it is told and enqueues: kopf never retries one.
 
-Also here: which job a change of a pod or of the registry concerns.
+Also here: which job a change of a pod, of a node or of the registry concerns.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.snapshot import PipelineRecord, PodRecord, decode_pipeline
+from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, decode_pipeline
 
 Key = tuple[str, str]
 """(namespace, name) of a BatchJob: all that a queue carries."""
@@ -61,8 +61,26 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
 
     seen.jobs.subscribe(job_changed)
     seen.pods.subscribe(pod_changed)
+    _follow_nodes(seen, queue)
     seen.pipelines.subscribe(pipeline_changed)
     seen.cluster_pipelines.subscribe(pipeline_changed)
+
+
+def _follow_nodes(seen: Observations, queue: WorkQueue[Key]) -> None:
+    def node_changed(old: NodeRecord | None, new: NodeRecord | None) -> None:
+        if _state(old) == _state(new):  # most of what a node has to say is of no concern here
+            return
+        node = new or old
+        assert node is not None, "a change has an old or a new side"
+        for pod in seen.pods.values():
+            if pod.node == node.name and pod.is_live and pod.owner_uid:
+                queue.add((pod.namespace, pod.job_name))
+
+    seen.nodes.subscribe(node_changed)
+
+
+def _state(node: NodeRecord | None) -> tuple[bool, bool] | None:
+    return None if node is None else (node.ready, node.out_of_service)
 
 
 def _waits_for_registry(job: BatchJob) -> bool:

@@ -44,6 +44,7 @@ def test_the_operators_rights_are_these_and_no_others(render: Render) -> None:
         (f"{own}/batchjobs", f"{own}/pipelines", f"{own}/clusterpipelines"): ["get", "list", "watch"],
         (f"{own}/batchjobs/status",): ["patch"],
         ("pods",): ["get", "list", "watch", "create", "delete"],
+        ("nodes",): ["list", "watch"],
         ("configmaps",): ["get", "create", "delete"],
         ("events.k8s.io/events",): ["create"],
         ("authentication.k8s.io/tokenreviews",): ["create"],

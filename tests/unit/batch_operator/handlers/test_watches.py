@@ -7,6 +7,7 @@ from batch_operator.api.report import Report
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.watches import Key, register
+from batch_operator.snapshot import NodeRecord
 from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod
 
 
@@ -44,6 +45,35 @@ async def test_a_pod_without_a_job_enqueues_nothing(world: tuple[Observations, W
     seen, queue = world
     seen.pods.apply("ADDED", make_pod(0, owner_uid=""))
     assert await queued(queue) == []
+
+
+def node(version: int, *, ready: bool = True, out_of_service: bool = False, name: str = "node-1") -> NodeRecord:
+    return NodeRecord(name, f"uid-{name}", str(version), ready, out_of_service)
+
+
+@pytest.mark.parametrize(
+    ("change", "record", "enqueued"),
+    [
+        ("MODIFIED", node(2), []),
+        ("MODIFIED", node(2, ready=False), [("team-a", "tep")]),
+        ("MODIFIED", node(2, out_of_service=True), [("team-a", "tep")]),
+        ("DELETED", node(2), [("team-a", "tep")]),
+        ("ADDED", node(2, name="node-2"), []),
+        ("DELETED", node(2, name="node-3"), []),
+    ],
+    ids=["heartbeat", "not-ready", "out-of-service", "deleted", "another-one", "one-without-pods"],
+)
+async def test_a_node_that_comes_or_goes_enqueues_the_jobs_of_its_living_pods(
+    world: tuple[Observations, WorkQueue[Key]], change: str, record: NodeRecord, enqueued: list[Key]
+) -> None:
+    seen, queue = world
+    for name in ("node-1", "node-3"):
+        seen.nodes.apply("ADDED", node(1, name=name))
+    seen.pods.apply("ADDED", make_pod(0, node="node-1"))
+    seen.pods.apply("ADDED", make_pod(1, "Succeeded", node="node-3"))
+    await queued(queue)
+    seen.nodes.apply(change, record)
+    assert await queued(queue) == enqueued
 
 
 async def test_a_pipeline_enqueues_the_jobs_that_wait_for_its_key(world: tuple[Observations, WorkQueue[Key]]) -> None:
