@@ -117,16 +117,17 @@ def make_snapshot(**changes: Any) -> JobSnapshot:
 
 def make_pod(index: int = 0, phase: str = "Running", **changes: Any) -> PodRecord:
     """A pod of make_batchjob()'s component worker; inputs: the block that the default job gives this index."""
+    attempt = changes.pop("attempt", 0)
     made = PodRecord(
         namespace="team-a",
-        name=names.pod_name("tep", JOB_UID, "worker", index, 0),
-        uid=str(uuid5(NAMESPACE_OID, f"pod-{index}")),
+        name=names.pod_name("tep", JOB_UID, "worker", index, attempt),
+        uid=str(uuid5(NAMESPACE_OID, f"pod-{index}-{attempt}")),
         resource_version="200",
         owner_uid=JOB_UID,
         job_name="tep",
         component="worker",
         index=index,
-        attempt=0,
+        attempt=attempt,
         inputs=f"{2 * index}-{2 * index + 1}",
         phase=phase,
         node="node-1",
@@ -135,6 +136,24 @@ def make_pod(index: int = 0, phase: str = "Running", **changes: Any) -> PodRecor
         exit_code={"Succeeded": 0, "Failed": 1}.get(phase),
     )
     return replace(made, **changes)
+
+
+def make_raw_pod(pod: PodRecord) -> dict[str, Any]:
+    """The least of a pod that decode_pod() reads back as this record's identity and phase."""
+    owner = {"apiVersion": names.API_VERSION, "name": pod.job_name, "uid": pod.owner_uid, "controller": True}
+    labels = {names.COMPONENT_LABEL: pod.component, names.INDEX_LABEL: str(pod.index)}
+    return {
+        "metadata": {
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
+            "resourceVersion": pod.resource_version,
+            "labels": labels | {names.ATTEMPT_LABEL: str(pod.attempt)},
+            "annotations": {names.INPUTS_ANNOTATION: pod.inputs},
+            "ownerReferences": [owner],
+        },
+        "status": {"phase": pod.phase},
+    }
 
 
 def record_of(manifest: Mapping[str, Any], number: int = 0, status: Mapping[str, Any] | None = None) -> PodRecord:

@@ -14,6 +14,8 @@ from batch_operator.api.report import Report
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
+_DISRUPTIONS = ("DisruptionTarget", "TerminationTarget")
+"""KEP-3329's mark of a pod that is taken away, and Kueue's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,16 @@ class PodRecord:
     waiting_message: str = ""
     unschedulable: str = ""
     """The scheduler's words, while it finds no node."""
+    disruption: str = ""
+    """Why somebody takes it away, in the words of its condition DisruptionTarget or TerminationTarget; "" if nobody."""
+    node_unready: bool = False
+    """Nothing is heard of its node."""
+    node_gone: bool = False
+    """Its node is no more, or is tainted out-of-service: whatever the pod's status says, it does not run."""
     deleting: bool = False
     deletion_asked_at: datetime | None = None
+    deletion_due: datetime | None = None
+    """When its grace period ends."""
     deleted: bool = False
     """Gone from the API server; the record is what was last seen of it."""
 
@@ -59,7 +69,7 @@ class PodRecord:
     @property
     def is_live(self) -> bool:
         """It may still run, now or later."""
-        return not self.deleted and not self.is_terminal
+        return not self.deleted and not self.is_terminal and not self.node_gone
 
 
 def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
@@ -73,6 +83,9 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
     running, ended, waiting = (state.get(key) or {} for key in ("running", "terminated", "waiting"))
     scheduled: Mapping[str, Any] = next(
         (c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {}
+    )
+    disrupted: Mapping[str, Any] = next(
+        (c for c in status.get("conditions") or () if c.get("type") in _DISRUPTIONS and c.get("status") == "True"), {}
     )
     owner: Mapping[str, Any] = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), {})
     return PodRecord(
@@ -99,8 +112,11 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        disruption=": ".join(w for w in (disrupted.get("reason"), disrupted.get("message")) if w)
+        or disrupted.get("type", ""),
         deleting="deletionTimestamp" in meta,
         deletion_asked_at=_deletion_asked_at(meta),
+        deletion_due=_time(meta.get("deletionTimestamp")),
     )
 
 
@@ -162,6 +178,8 @@ class RuleSettings:
     progress_interval: timedelta = timedelta(seconds=5)
     """Progress alone is written to status at most this often."""
     image_pull_timeout: timedelta = timedelta(minutes=5)
+    start_retry_delay: timedelta = timedelta(minutes=1)
+    """The wait of a job that did not start in time; it doubles with each further time."""
     progress_url: str = ""
     """Where workers report; empty: they do not."""
     ca_certificate: str = ""
@@ -184,8 +202,6 @@ class JobSnapshot:
     """Pods whose controller is this job, by uid; also those already deleted, until the job has ended."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """The newest progress report of each pod, by pod uid; lost when the operator restarts."""
-    slow_since: Mapping[str, datetime] = field(default_factory=dict)
-    """Since when a pod has been failing to start, by pod uid; as far as this process has seen."""
     pipelines: tuple[PipelineRecord, ...] = ()
     """The registry's objects of the job's pipeline_key, of its namespace and of the cluster."""
     job_file: JobFile | None = None

@@ -208,7 +208,7 @@ GROUP = "batch-operator.dev"
         ("delete", "configmaps", "default", True),
         ("create", "authentication.k8s.io/tokenreviews", "", True),
         ("update", f"{GROUP}/batchjobs", "default", False),
-        ("delete", f"{GROUP}/batchjobs", "default", False),
+        ("delete", f"{GROUP}/batchjobs", "default", True),
         ("create", f"{GROUP}/clusterpipelines", "", False),
         ("create", "pods:exec", "default", False),
         ("list", "configmaps", "default", False),

@@ -1,4 +1,5 @@
-"""``make generate`` and ``make verify``: crds/, the chart's copy of them, and what is rendered from the chart.
+"""``make generate`` and ``make verify``: crds/, the chart's copy of them, what is rendered from the chart, and the
+diagram of the transition table.
 
 ``--check`` generates into a copy of the tree and compares, so that verifying never touches the checkout.
 """
@@ -14,11 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_operator.api import crd
+from batch_operator.reconcile.transitions import EDGES
 from tests.cluster import binaries
 
 CRDS = Path("crds")
 CHART = Path("helm/batch-operator")
 CHART_CRDS = CHART / "files/crds"
+DIAGRAM = Path("docs/architecture.md")
+_DIAGRAM_BEGINS, _DIAGRAM_ENDS = "```mermaid\nstateDiagram-v2\n", "```"
 MANIFESTS = (Path("manifests/install.yaml"), Path("manifests/pipelines.yaml"))
 
 
@@ -31,13 +35,26 @@ def generate(root: Path, helm: str) -> None:
     subprocess.run(
         ["sh", str(root / "helm/render.sh"), str(root / "manifests")], check=True, env={**os.environ, "HELM": helm}
     )
+    draw(root / DIAGRAM)
+
+
+def draw(page: Path) -> None:
+    """Puts the transition table into the page, in place of the diagram that is there."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(_DIAGRAM_BEGINS)
+    after = rest[rest.index(_DIAGRAM_ENDS) :]
+    lines = (
+        f"    {state.value if state else '[*]'} --> {following.value}: {why}\n"
+        for state, edges in EDGES.items()
+        for following, why in edges.items()
+    )
+    page.write_text(before + _DIAGRAM_BEGINS + "".join(lines) + after, encoding="utf-8")
 
 
 def generated(root: Path) -> Iterator[Path]:
     """Paths of the generated files, relative to `root`."""
     for folder in (CRDS, CHART_CRDS):
         yield from (path.relative_to(root) for path in sorted((root / folder).glob("*.yaml")))
-    yield from MANIFESTS
+    yield from (*MANIFESTS, DIAGRAM)
 
 
 def check(root: Path, helm: str) -> list[Path]:
@@ -46,6 +63,8 @@ def check(root: Path, helm: str) -> list[Path]:
         copy = Path(folder)
         shutil.copytree(root / "helm", copy / "helm", ignore=shutil.ignore_patterns("crds"))
         (copy / "manifests").mkdir()
+        (copy / DIAGRAM).parent.mkdir()
+        shutil.copyfile(root / DIAGRAM, copy / DIAGRAM)
         generate(copy, helm)
         paths = {*generated(root), *generated(copy)}
         return sorted(p for p in paths if not _same(root / p, copy / p))

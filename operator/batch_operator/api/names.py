@@ -21,6 +21,8 @@ COMPONENT_LABEL = f"{GROUP}/component"
 INDEX_LABEL = f"{GROUP}/index"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 INPUTS_ANNOTATION = f"{GROUP}/inputs"
+RETRY_ANNOTATION = f"{GROUP}/retry-requested-at"
+CANCEL_ANNOTATION = f"{GROUP}/cancel-requested-at"
 ORG_ID_LABEL = f"{GROUP}/org-id"
 
 CONTAINER_NAME = "worker"

@@ -6,6 +6,7 @@ uid; deletes carry the uid (design section 5, "Never a duplicate pod").
 """
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,6 +47,12 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
 
     Raises ApiError at the first write that fails; the next pass starts from what is then there.
     """
+    if plan.delete_job:
+        await _delete_job(client, job)
+        return False
+    await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
+    if plan.expired_configmap:
+        await _delete_configmap(client, job)
     if plan.status is not None:
         await _write_status(client, seen, job, plan)
     await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
@@ -88,6 +95,22 @@ async def _delete(client: Client, seen: Observations, namespace: str, delete: Po
         return
     if answer.get("kind") == "Pod":
         seen.pods.observe(decode_pod(answer))
+
+
+async def _delete_job(client: Client, job: BatchJob) -> None:
+    """Exactly as it was read: a request to retry that came meanwhile is a Conflict, and counts."""
+    path = BATCH_JOBS.path(job.namespace, job.name)
+    log.info("deleting", namespace=job.namespace, name=job.name, reason="Expired")
+    with contextlib.suppress(NotFound):
+        await client.delete(path, uid=job.uid, resource_version=job.resource_version)
+
+
+async def _delete_configmap(client: Client, job: BatchJob) -> None:
+    path = CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid))
+    with contextlib.suppress(NotFound, Conflict):
+        found = await client.get(path)
+        if _is_ours(found, job):
+            await client.delete(path, uid=found["metadata"]["uid"])
 
 
 async def _create_configmap(client: Client, job: BatchJob, manifest: Object, sha256: str) -> None:

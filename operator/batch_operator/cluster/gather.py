@@ -1,10 +1,12 @@
 """Reads only: all that is known of one job, as a frozen snapshot. Called before each reconcile.
 
-Everything comes from the stores; the API server is asked once per job and process for the job's ConfigMap,
-and once per namespace for its organization.
+Everything comes from the stores; the API server is asked once per job and process for the job's ConfigMap, once per
+namespace for its organization, and for a pod that status says was there and no store has: only the server's own word
+makes it a lost one.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,10 +15,11 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.client import Object
 from batch_operator.cluster.errors import Forbidden, NotFound
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES
-from batch_operator.policies import pod_start
+from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES, PODS
+from batch_operator.policies import node_loss, pod_start
+from batch_operator.reconcile import rounds
 from batch_operator.resources.configmap import job_file
-from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
+from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings, decode_pod
 
 LOOK_AGAIN = timedelta(seconds=30)
 
@@ -31,7 +34,8 @@ async def job_snapshot(
     client: Reader, seen: Observations, job: BatchJob, rules: RuleSettings, now: datetime, *, org_labels: bool
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
-    pods = seen.pods.by_owner(job.uid)
+    await _ask_for_vanished_pods(client, seen, job)
+    pods = tuple(_with_node(seen, pod, now) for pod in seen.pods.by_owner(job.uid))
     if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
         seen.job_files.pop(job.uid, None)
         seen.job_files_read[job.uid] = now
@@ -39,7 +43,6 @@ async def job_snapshot(
     return JobSnapshot(
         pods=pods,
         reports={pod.uid: seen.reports[pod.uid] for pod in pods if pod.uid in seen.reports},
-        slow_since=_slow_since(seen, pods, now),
         pipelines=seen.registry(job.namespace, job.spec.pipeline_key),
         job_file=seen.job_files.get(job.uid),
         org_id=await _org_id(client, seen, job.namespace) if org_labels else job.namespace,
@@ -48,16 +51,58 @@ async def job_snapshot(
     )
 
 
-def _slow_since(seen: Observations, pods: Sequence[PodRecord], now: datetime) -> dict[str, datetime]:
-    """Counted from when it was first seen: how long a pull took before its first failure is nobody's fault. A
-    restarted operator counts anew."""
-    since: dict[str, datetime] = {}
-    for pod in pods:
-        if pod_start.is_slow(pod):
-            since[pod.uid] = seen.slow_since.setdefault(pod.uid, now)
+async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJob) -> None:
+    """Pods that were deleted while no operator watched, as deleted copies into the store."""
+    ledger = job.status.ledger
+    if ledger is None or ledger.stopping is not None or job.status.has_ended:
+        return
+    known = rounds.read(ledger.components)
+    there = rounds.current_pods(seen.pods.by_owner(job.uid), known)
+    for component, index in ((name, i) for name, r in known.items() for i in r.observed - r.succeeded):
+        if (component, index) in there:
+            continue
+        attempt = known[component].attempt_of(index)
+        name = names.pod_name(job.name, job.uid, component, index, attempt)
+        try:
+            found = decode_pod(await client.get(PODS.path(job.namespace, name)))
+        except NotFound:
+            found = None
+        if found is None or found.owner_uid != job.uid:
+            seen.pods.remember_deleted(_vanished(job, name, component, index, attempt))
         else:
-            seen.slow_since.pop(pod.uid, None)
-    return since
+            seen.pods.observe(found)
+
+
+def _vanished(job: BatchJob, name: str, component: str, index: int, attempt: int) -> PodRecord:
+    """What is left to say of it. The uid is ours: nobody knows its own any more."""
+    return PodRecord(
+        namespace=job.namespace,
+        name=name,
+        uid=f"vanished/{job.uid}/{name}",
+        resource_version=job.resource_version,
+        owner_uid=job.uid,
+        job_name=job.name,
+        component=component,
+        index=index,
+        attempt=attempt,
+        started_at=job.status.started_at,
+        deleted=True,
+    )
+
+
+def _with_node(seen: Observations, pod: PodRecord, now: datetime) -> PodRecord:
+    """The pod, with what is known of its node."""
+    if not pod.node or not pod.is_live:
+        return pod
+    node = seen.nodes.get_by_name("", pod.node)
+    missing_for = timedelta()
+    if node is None:
+        missing_for = now - seen.nodes_missed_since.setdefault(pod.node, now)
+    else:
+        seen.nodes_missed_since.pop(pod.node, None)
+    gone = node_loss.is_gone(pod, node, missing_for)
+    unready = node is None or not node.ready
+    return replace(pod, node_gone=gone, node_unready=unready) if gone or unready else pod
 
 
 def _needs_job_file(job: BatchJob) -> bool:

@@ -11,6 +11,7 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.store import RecordStore
+from batch_operator.reconcile import rounds
 from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, Refusal
 
 
@@ -29,8 +30,8 @@ class Observations:
     org_ids: dict[str, str] = field(default_factory=dict)
     job_files_read: dict[str, datetime] = field(default_factory=dict)
     """When a job's ConfigMap was last looked at, by job uid."""
-    slow_since: dict[str, datetime] = field(default_factory=dict)
-    """Since when a pod has been failing to start, by pod uid."""
+    nodes_missed_since: dict[str, datetime] = field(default_factory=dict)
+    """Since when a node that pods name has not been there, by node name."""
 
     def registry(self, namespace: str, key: str) -> tuple[PipelineRecord, ...]:
         """The registry's objects of `key` that a job in `namespace` may use."""
@@ -51,9 +52,17 @@ class Observations:
         self.job_files_read.pop(uid, None)
         self.refusals.pop(uid, None)
 
+    def forget_superseded(self, job: BatchJob) -> None:
+        """Lost pods whose loss is counted: status has gone on to a later attempt of their index."""
+        components = (job.status.ledger.components if job.status.ledger else None) or {}
+        known = rounds.read(components) if any(c.attempt or c.attempts for c in components.values()) else {}
+        for pod in self.pods.by_owner(job.uid) if known else ():
+            if pod.deleted and pod.component in known and pod.attempt < known[pod.component].attempt_of(pod.index):
+                self.forget_pod(pod.uid)
+                self.pods.forget(pod.uid)
+
     def forget_pod(self, uid: str) -> None:
         self.reports.pop(uid, None)
-        self.slow_since.pop(uid, None)
 
     def forget_job(self, uid: str) -> None:
         """The job is gone: so is all that was kept for it."""

@@ -172,6 +172,15 @@ class RecordStore(Generic[R]):
             return False
         return self._put(record)
 
+    def remember_deleted(self, record: R) -> None:
+        """A deleted copy that no watch brought: the server was asked for the object, and it is gone. Tells no
+        listener.
+        """
+        if getattr(record, "owner_uid", "") in self._gone_owners or record.uid in self._by_uid:
+            return
+        self._by_uid[record.uid] = record
+        self._by_owner.setdefault(getattr(record, "owner_uid", ""), {})[record.uid] = None
+
     def forget(self, uid: str) -> None:
         """A deleted copy is no longer needed: its word is in the owner's status. Tells no listener. Living
         records stay.

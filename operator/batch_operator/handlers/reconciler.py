@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -15,16 +15,12 @@ from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.config import Settings
+from batch_operator.handlers.steady_clock import SteadyClock
 from batch_operator.handlers.watches import Key
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.snapshot import RuleSettings
 
 log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """Whole seconds, as status holds them: what is compared with status must have its grain."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(slots=True)
@@ -36,7 +32,7 @@ class Reconciler:
     settings: Settings
     rules: RuleSettings
     metrics: Metrics
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[], datetime] = field(default_factory=SteadyClock)
 
     async def __call__(self, key: Key) -> float | None:
         """-> seconds until the job is due again, or None. Raises ApiError; the queue then backs off."""
@@ -61,7 +57,7 @@ class Reconciler:
         rules, org_labels = self.rules, self.settings.org_labels
         snapshot = await job_snapshot(self.client, self.seen, job, rules, now, org_labels=org_labels)
         plan = reconcile(job, snapshot, now)
-        if plan.status is not None or plan.pods or plan.deletes:
+        if plan.status is not None or plan.pods or plan.deletes or plan.delete_job:
             log.info(
                 plan.message or plan.reason,
                 namespace=job.namespace,

@@ -41,6 +41,8 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
             seen.forget_job(job.uid)
         elif not seen.is_living(job.uid):
             seen.finish_job(job.uid)
+        else:
+            seen.forget_superseded(job)
         queue.add((job.namespace, job.name))
 
     def pod_changed(old: PodRecord | None, new: PodRecord | None) -> None:

@@ -17,8 +17,8 @@ from batch_operator.api.v1alpha1.batchjob import (
     InputProgress,
     Ledger,
 )
-from batch_operator.policies import pod_failure
-from batch_operator.policies.pod_failure import Outcome
+from batch_operator.policies import pod_outcome
+from batch_operator.policies.pod_outcome import Outcome
 from batch_operator.snapshot import PodRecord
 
 NOT_REPORTED = "NOT_REPORTED: the worker ended without a word on this input"
@@ -50,6 +50,11 @@ class Progress:
         return len(self.completed) + len(self.failed)
 
     @property
+    def ended(self) -> frozenset[int]:
+        """Inputs that are not open any more."""
+        return self.completed | self.failed
+
+    @property
     def counts(self) -> InputProgress:
         pending = self.total - self.done - len(self.processing)
         return InputProgress(
@@ -61,7 +66,8 @@ class Progress:
 
 
 def fold(job_file: JobFile, ledger: Ledger, pods: Iterable[PodRecord], reports: Mapping[str, Report]) -> Progress:
-    """`pods`: the job's own, of known components and indexes only; `reports`: the newest by pod uid."""
+    """`pods`: the job's own, of known components and indexes and of their current attempt only: what an older one
+    said is in the ledger. `reports`: the newest by pod uid."""
     tally = _Tally(
         completed=set(ranges.parse(ledger.completed_inputs or "")),
         failed=set(ranges.parse(ledger.failed_inputs or "")),
@@ -69,12 +75,12 @@ def fold(job_file: JobFile, ledger: Ledger, pods: Iterable[PodRecord], reports: 
     succeeded = {name: set(succeeded_indexes(known)) for name, known in (ledger.components or {}).items()}
     notices: dict[str, None] = {}
     for pod in sorted(pods, key=lambda p: (p.component, p.index)):
-        report = pod_failure.last_word(pod) or reports.get(pod.uid)
+        report = pod_outcome.last_word(pod) or reports.get(pod.uid)
         block = _block(pod, job_file)
-        _take(tally, pod, block, report)
+        ended = _take(tally, pod, block, report)
         if report and report.notice:
             notices[report.notice] = None
-        if pod_failure.outcome(pod) is Outcome.ENDED:
+        if ended:
             succeeded[pod.component].add(pod.index)
     processing = tally.processing - tally.completed - tally.failed
     return Progress(
@@ -101,7 +107,8 @@ def _block(pod: PodRecord, job_file: JobFile) -> frozenset[int]:
     return block & job_file.number_sets.get(pod.component, frozenset())
 
 
-def _take(tally: _Tally, pod: PodRecord, block: frozenset[int], report: Report | None) -> None:
+def _take(tally: _Tally, pod: PodRecord, block: frozenset[int], report: Report | None) -> bool:
+    """-> whether the pod's index has ended."""
     known = block & (tally.completed | tally.failed)
     if report is not None:
         tally.completed |= (report.completed & block) - tally.failed
@@ -109,14 +116,15 @@ def _take(tally: _Tally, pod: PodRecord, block: frozenset[int], report: Report |
         tally.reasons.update({n: why for n, why in report.reasons.items() if n in block})
         if pod.is_live:
             tally.processing |= report.processing & block
-    if pod_failure.outcome(pod) is not Outcome.ENDED:
-        return
+    if pod_outcome.outcome(pod, tally.completed | tally.failed) is not Outcome.ENDED:
+        return False
     still_open = block - tally.completed - tally.failed
-    if report is None and not known and pod.exit_code != pod_failure.EXIT_BAD_DATA:
+    if report is None and not known and pod.exit_code != pod_outcome.EXIT_BAD_DATA:
         tally.completed |= still_open  # it never reported: exit 0 speaks for its whole block
-        return
+        return True
     tally.failed |= still_open
     tally.reasons.update(dict.fromkeys(still_open, NOT_REPORTED))
+    return True
 
 
 def failures(progress: Progress, known: Iterable[InputFailure], job_file: JobFile) -> list[InputFailure]:

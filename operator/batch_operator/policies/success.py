@@ -1,29 +1,11 @@
 """When a job has ended, and how: by its inputs, not by its exit codes alone (design section 2)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from batch_operator.api.v1alpha1.batchjob import ComponentLedger
-from batch_operator.api.v1alpha1.schema_types import Policy
+from batch_operator.policies.effective_policy import EffectivePolicy, within
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
-
-UNLIMITED = -1
-
-
-@dataclass(frozen=True, slots=True)
-class EffectivePolicy:
-    """A policy with nothing left open."""
-
-    max_failed_inputs: int = 0
-    fail_fast: bool = False
-    grace_seconds: int = 30
-
-
-def effective(job: Policy, pipeline: Policy | None) -> EffectivePolicy:
-    """The job's own fields, else the pipeline's retry_policy, else the defaults."""
-    given = (pipeline or Policy()).model_dump(exclude_none=True) | job.model_dump(exclude_none=True)
-    return EffectivePolicy(**given)
 
 
 def every_index_ended(progress: Progress, components: Mapping[str, ComponentLedger]) -> bool:
@@ -36,7 +18,7 @@ def inputs_failure(progress: Progress, policy: EffectivePolicy, *, ended: bool) 
     """More inputs failed than the policy allows; judged when all have ended, or at once with fail_fast."""
     limit = policy.max_failed_inputs
     failed = len(progress.failed)
-    if limit == UNLIMITED or failed <= limit or not (ended or policy.fail_fast):
+    if within(failed, limit) or not (ended or policy.fail_fast):
         return None
     first = progress.reasons.get(min(progress.failed))
     return Failure(

@@ -8,17 +8,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
-from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, JobStatus, Ledger
+from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
 from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
+from batch_operator.policies import effective_policy, pipeline_resolution, progress, requests, timeouts
 from batch_operator.policies import inputs as inputs_policy
 from batch_operator.policies import parameters as parameters_policy
-from batch_operator.policies import pipeline_resolution, progress, success
 from batch_operator.policies.verdict import Failure, InvalidRequest, Stalled
-from batch_operator.reconcile import running
+from batch_operator.reconcile import admission, finished, rounds, running, stopping
 from batch_operator.reconcile import status as statuses
-from batch_operator.reconcile.plan import Event, Plan, PodDelete
+from batch_operator.reconcile.plan import Event, Plan
 from batch_operator.resources import job_document
+from batch_operator.resources.configmap import configmap as build_configmap
 from batch_operator.snapshot import JobSnapshot
 
 
@@ -29,70 +30,98 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
     if job.unreadable_status:
         return Plan("UnreadableStatus", f"left alone, its status is of another version: {job.unreadable_status}")
     if job.status.has_ended:
-        # a create whose answer was lost, or an operator that was paused, may bring a pod to a job that has ended
-        grace = success.effective(job.policy, None).grace_seconds
-        late = tuple(PodDelete(p.name, p.uid, grace) for p in seen.pods if p.is_live and not p.deleting)
-        return _write(job, job.status, seen, now, Plan("Finished", job.status.message or "", deletes=late))
+        plan, status = finished.look(job, seen, now)
+        return _write(job, status, seen, now, plan)
+    plan, status = _living(job, seen, now)
+    refused = requests.refusal(job) if job.status.status is not None else ""
+    if refused and not (status.status and status.status.is_terminal):
+        ledger = requests.retry_answered(status.ledger, job.retry_requested)
+        status = status.model_copy(update={"ledger": ledger})
+        plan = replace(plan, event=plan.event or Event("Warning", Reason.REQUEST_REFUSED, refused))
+    return _write(job, status, seen, now, plan)
+
+
+def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, BatchJobStatus]:
     status = statuses.first_sight(job, seen.org_id)
     if status.ledger is None or status.ledger.spec_hash is None:
-        return _admit(job, status, seen, now)
+        return _first_sight(job, status, seen, now)
     file, is_stored = seen.job_file, True
     if file is None or file.sha256 != status.ledger.spec_hash:
         file, is_stored = _rebuilt(job, status, seen), False
     if file is None:
-        plan, status = running.stop(job, status, _tampered(), seen, now, running.Ending())
-        return _write(job, status, seen, now, plan)
+        policy = effective_policy.effective(job.policy)
+        if status.ledger.stopping is not None:
+            return stopping.go_on(job, status, seen, now, policy)
+        return stopping.stop(job, status, stopping.failing(job, _tampered()), seen, now, policy)
     plan, status = running.run(job, status, file, seen, now)
-    if not is_stored and running.held_back_until(seen, now) is None:
-        plan = replace(plan, configmap=running.configmap(job, file, seen), job_file=file)
-    return _write(job, status, seen, now, plan)
+    ends = status.status is None or status.status.is_terminal
+    if not is_stored and not ends and running.held_back_until(seen, now) is None:
+        plan = replace(plan, configmap=build_configmap(job, file, seen.settings.ca_certificate), job_file=file)
+    return plan, status
 
 
-def _admit(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> Plan:
-    """First sight: resolve, pin, and admit. What is pinned is written before anything is built on it."""
+def _first_sight(
+    job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: datetime
+) -> tuple[Plan, BatchJobStatus]:
+    """Resolve and pin, and admit where nothing is against it. What is pinned is written before anything is built on
+    it."""
+    if value := requests.cancel(job):
+        status = status.model_copy(update={"ledger": requests.cancel_answered(status.ledger, value)})
+        status = statuses.cancelled(status, now, now)
+        message = status.message or ""
+        return Plan("Cancelled", message, event=Event("Normal", Reason.CANCELLED, message)), status
     try:
         if job.problem:
             raise InvalidRequest(job.problem, "Apply a corrected job under another name.")
         file = _resolve(job, seen, job.spec.pipeline_version, pinned=False)
     except InvalidRequest as refused:
         why = statuses.error(job, Failure("INVALID_REQUEST", refused.message, refused.suggestion))
-        plan = Plan("InvalidRequest", refused.message, event=Event("Warning", Reason.FAILED, refused.message))
-        return _write(job, statuses.failed(status, why, now), seen, now, plan)
+        event = Event("Warning", Reason.FAILED, refused.message)
+        return Plan("InvalidRequest", refused.message, event=event), statuses.failed(status, why, now)
     if isinstance(file, Stalled):
-        event = Event("Warning", file.reason, file.message)
-        return _write(
-            job,
-            statuses.stalled(job, status, file, now),
-            seen,
-            now,
-            Plan(file.reason, file.message, event=event),
-        )
-    components = {name: ComponentLedger(parallelism=file.parallelism(name)) for name in file.components}
-    count = sum(component.parallelism for component in components.values())
-    message = running.starting_message(count)
-    status = statuses.moved(
-        status,
-        JobStatus.ADMITTED,
-        statuses.ADMITTED,
-        now,
-        pipeline_type=file.document["pipeline_type"],
-        pipeline_version=file.document["pipeline_version"],
-        parameters=file.document["parameters"],
-        outputs_url=job_document.outputs_url(job, file),
-        error=None,
-        message=message,
-        ledger=Ledger(spec_hash=file.sha256, components=components),
+        return _stalled(job, status, file, now)
+    ledger = (status.ledger or Ledger()).model_copy(
+        update={
+            "spec_hash": file.sha256,
+            "components": {name: ComponentLedger(parallelism=file.parallelism(name)) for name in file.components},
+            "pipeline_ttl_seconds": file.retry_policy.ttl_seconds_after_finished,
+            "pipeline_ttl_deletes_job": file.retry_policy.ttl_deletes_job,
+        }
     )
-    nothing = progress.fold(file, status.ledger or Ledger(), (), {})
-    status = statuses.with_progress(status, nothing, file)
-    plan = Plan(
-        "Admitted",
-        message,
-        job_file=file,
-        configmap=running.configmap(job, file, seen),
-        pods=running.missing_pods(job, file, status, {}, seen),
+    done = progress.fold(file, ledger, (), {})
+    status = statuses.with_progress(
+        status.model_copy(
+            update={
+                "pipeline_type": file.document["pipeline_type"],
+                "pipeline_version": file.document["pipeline_version"],
+                "parameters": file.document["parameters"],
+                "outputs_url": job_document.outputs_url(job, file),
+                "error": None,
+                "ledger": ledger,
+            }
+        ),
+        done,
+        file,
     )
-    return _write(job, status, seen, now, plan)
+    if job.spec.suspend:
+        plan, status = stopping.suspended(status, now)
+    else:
+        begun = rounds.read(ledger.components)
+        plan, status = admission.admit(job, status, file, begun, done, seen, now)
+    return replace(plan, job_file=file, configmap=build_configmap(job, file, seen.settings.ca_certificate)), status
+
+
+def _stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) -> tuple[Plan, BatchJobStatus]:
+    """It waits for the registry, as long as its own policy allows."""
+    policy = effective_policy.effective(job.policy)
+    since = (status.ledger.waiting_since if status.ledger else None) or job.created_at
+    due = None if job.spec.suspend else timeouts.assign_due(since, policy)
+    if due is not None and now >= due:
+        error = statuses.error(job, timeouts.assign_failure(policy, why.message))
+        event = Event("Warning", Reason.FAILED, error.message)
+        return Plan("Failed", error.message, event=event), statuses.failed(status, error, now)
+    plan = Plan(why.reason, why.message, event=Event("Warning", why.reason, why.message))
+    return replace(plan, requeue_after=due - now if due else None), statuses.stalled(job, status, why, now)
 
 
 def _resolve(job: BatchJob, seen: JobSnapshot, version: str | None, *, pinned: bool) -> JobFile | Stalled:

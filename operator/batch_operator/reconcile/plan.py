@@ -1,7 +1,8 @@
 """The Plan: all that one pass over a job wants to be done, in the order in which cluster.apply does it.
 
-Status first, so that what a child's existence rests on is written before the child; then deletes, the
-ConfigMap and the pods; then the Event, which only tells what status already says.
+Children past their time to live first: status then says that they are gone. Else status first, so that what a
+child's existence rests on is written before the child; then deletes, the ConfigMap and the pods; then the Event, which
+only tells what status already says.
 """
 
 from dataclasses import dataclass
@@ -44,4 +45,10 @@ class Plan:
     configmap: dict[str, Any] | None = None
     pods: tuple[dict[str, Any], ...] = ()
     event: Event | None = None
+    expired: tuple[PodDelete, ...] = ()
+    """Pods of a finished job that is past its time to live."""
+    expired_configmap: bool = False
+    """Likewise, its ConfigMap."""
+    delete_job: bool = False
+    """The BatchJob itself is past its time to live: delete it as it was read, and with it all children."""
     requeue_after: timedelta | None = None

@@ -1,81 +1,173 @@
-"""An admitted job: pods are made, watched, judged and, where the job fails, ended. Called by reconcile.batchjob."""
+"""A resolved job: its pods are made, watched, judged, replaced and, where it must be, ended.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The order of the questions is the order of precedence: an intent already written, then what has been completed, then
+requests, then timeouts, then what pods tell. Called by reconcile.batchjob.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from batch_operator.api import ranges
 from batch_operator.api.job_file import JobFile
-from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Stopping
+from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Ledger
 from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.api.words import shortened
-from batch_operator.policies import inputs, pod_failure, pod_start, progress, refusal, success
+from batch_operator.policies import (
+    effective_policy,
+    pod_outcome,
+    pod_start,
+    progress,
+    refusal,
+    requests,
+    success,
+    timeouts,
+)
+from batch_operator.policies.effective_policy import EffectivePolicy
+from batch_operator.policies.pod_outcome import Outcome
+from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
+from batch_operator.reconcile import admission, losses, pods_of_job, rounds, stopping
 from batch_operator.reconcile import status as statuses
+from batch_operator.reconcile.losses import Counts, Losses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
-from batch_operator.resources.configmap import configmap as build_configmap
-from batch_operator.resources.pod import Place, pod
+from batch_operator.reconcile.rounds import Round
 from batch_operator.snapshot import JobSnapshot, PodRecord
 
-FIRST_ATTEMPT = 0
 LOOK_AGAIN = timedelta(seconds=30)
-"""A pod that does not start tells nobody why; gather then looks whether its ConfigMap is still there."""
-Pods = Mapping[tuple[str, int], PodRecord]
-"""The job's pods by component and index."""
+"""A pod that does not start tells nobody why; gather then looks whether its ConfigMap is still there. Likewise one
+whose node is missing: gather gives the node up after a while."""
+Outgoing = tuple[Plan, BatchJobStatus]
+"""A plan without a status, and the status as it should be."""
 
 
-def run(
-    job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot, now: datetime
-) -> tuple[Plan, BatchJobStatus]:
-    """One pass over an admitted job -> (plan without a status, status as it should be)."""
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What one pass knows: read once, handed down."""
+
+    job: BatchJob
+    file: JobFile
+    seen: JobSnapshot
+    now: datetime
+    policy: EffectivePolicy
+    done: Progress
+    pods: dict[tuple[str, int], PodRecord]
+
+
+def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot, now: datetime) -> Outgoing:
+    """One pass over a job whose pipeline is resolved."""
     ledger = status.ledger
-    assert ledger is not None, "an admitted job has a ledger"
-    pods = _own_pods(seen, status)
-    policy = success.effective(job.policy, file.retry_policy)
+    assert ledger is not None, "a resolved job has a ledger"
+    policy = effective_policy.effective(job.policy, file.retry_policy)
+    known = rounds.read(ledger.components)
+    pods = _with_blocks(rounds.current_pods(seen.pods, known), known, file)
     done = progress.fold(file, ledger, pods.values(), seen.reports)
     status = _started(statuses.with_progress(status, done, file), pods)
-    ended = success.every_index_ended(done, ledger.components or {})
-    why = _first_failure(pods, seen, now) or success.inputs_failure(done, policy, ended=ended)
-    if ledger.stopping is not None or why is not None:
-        return stop(job, status, why, seen, now, Ending(policy.grace_seconds, done.notices))
+    status = _with_rounds(status, rounds.observed(rounds.settled(file, _rounds(status), pods, done.ended), pods))
+    view = _View(job, file, seen, now, policy, done, pods)
+    if ledger.stopping is not None:
+        return stopping.go_on(job, status, seen, now, policy, done.notices)
+    ended = all(not r.open_indexes for r in _rounds(status).values())
+    why = success.inputs_failure(done, policy, ended=ended)
+    if why is not None:
+        return _fail(view, status, why)
     if ended:
         status = statuses.completed(status, done, now)
         message = "; ".join((status.message or "", *done.notices))
         return Plan("Completed", message, event=Event("Normal", Reason.COMPLETED, message)), status
-    return _go_on(job, status, file, pods, seen, now)
+    if value := requests.cancel(job):
+        status = status.model_copy(
+            update={"ledger": requests.cancel_answered(status.ledger, value), "cancelled_at": now}
+        )
+        return stopping.stop(job, status, stopping.CANCEL, seen, now, policy)
+    if admission.is_waiting(status):
+        return admission.wait(job, status, file, done, seen, policy, now)
+    if job.spec.suspend:
+        return stopping.stop(job, status, stopping.SUSPEND, seen, now, policy)
+    return _judge(view, status)
 
 
-def _started(status: BatchJobStatus, pods: Pods) -> BatchJobStatus:
-    """The first start, also of a job whose pods end before anybody saw them run."""
-    started = [p.started_at for p in pods.values() if p.started_at is not None]
-    if status.started_at is not None or not started:
-        return status
-    return status.model_copy(update={"started_at": min(started)})
+def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
+    """An admitted job: what its pods and its clocks say."""
+    ledger = _ledger(status)
+    status = _with_rounds(status, _with_slow_pods(_rounds(status), view))
+    if (why := _first_fatal(view, _rounds(status))) is not None:
+        return _fail(view, status, why)
+    due = timeouts.run_due(ledger, view.policy)
+    if due is not None and view.now >= due:
+        return _fail(view, status, timeouts.run_failure(view.policy))
+    if status.status is JobStatus.PENDING:  # its pods are refused
+        due = timeouts.assign_due(ledger.waiting_since, view.policy)
+        if due is not None and view.now >= due:
+            return _fail(view, status, timeouts.assign_failure(view.policy, status.message or ""))
+    known = _rounds(status)
+    if rounds.has_started(view.file, known, view.pods):
+        status = _with_ledger(status, starting_since=None, start_timeouts=None)
+    due = timeouts.start_due(_ledger(status), view.policy)
+    if due is not None and view.now >= due:
+        return _start_timed_out(view, status)
+    counts = Counts(
+        status.retry_count or 0, status.preemption_count or 0, ledger.retry_base or 0, ledger.preemption_base or 0
+    )
+    lost = losses.count(view.file, known, counts, view.pods, view.done.ended, view.policy, view.now)
+    if lost.words:
+        return _lost(view, status, lost)
+    return _go_on(view, status, lost)
 
 
-def _go_on(
-    job: BatchJob, status: BatchJobStatus, file: JobFile, pods: Pods, seen: JobSnapshot, now: datetime
-) -> tuple[Plan, BatchJobStatus]:
-    missing = missing_pods(job, file, status, pods, seen)
+def _lost(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
+    """Pods were lost: counted now, in the write that also says what follows."""
+    status = _with_rounds(status, lost.rounds).model_copy(
+        update={"retry_count": lost.counts.retries, "preemption_count": lost.counts.preemptions}
+    )
+    words = "; ".join(lost.words[:3]) + (f" (and {len(lost.words) - 3} more)" if len(lost.words) > 3 else "")
+    reason = Reason.PREEMPTED if lost.preempted else Reason.RETRYING
+    if lost.failure is not None:
+        return _fail(view, status, lost.failure)
+    event = Event("Warning", reason, words)
+    if lost.round_lost:
+        status = _with_ledger(status, next_admission=lost.resume_at)
+        intent = stopping.Intent(reason, words)
+        plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
+    else:
+        plan, status = _go_on(view, status, lost)
+    return replace(plan, event=event), status
+
+
+def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
+    """RUNNING while any pod lives; without one, PREEMPTED or in back-off; pods that are due are made."""
+    known, now, seen = _rounds(status), view.now, view.seen
+    pods = rounds.current_pods(view.pods.values(), known)
+    alive = any(p.is_live for p in seen.pods)
+    places = pods_of_job.missing_places(known, pods)
+    any_due = any(pods_of_job.is_due(known, place, now) for place in places)
+    if places and not alive and not any_due:
+        status = statuses.waiting(status, Reason.BACK_OFF, now)
+        return Plan("BackOff", status.message or "", requeue_after=rounds.waits(known, now)[0] - now), status
+    if places and not alive and lost.preempted:
+        status = statuses.preempted(status, "; ".join(lost.words[:1]), now)
+        return Plan("Preempted", status.message or ""), status
+    missing = pods_of_job.missing(view.job, view.file, known, pods, view.done.ended, seen.settings, now)
     held_back = held_back_until(seen, now)
-    waits = [due - now for due in _deadlines(pods, seen) if due > now]
-    if any(p.is_live and p.started_at is None for p in pods.values()):
+    refused = f"; {len(missing)} more refused: {seen.refusal.message}" if seen.refusal and missing else ""
+    waits = [moment - now for moment in _deadlines(view, status) if moment > now]
+    if any(p.is_live and (p.started_at is None or p.node_unready) for p in pods.values()):
         waits.append(LOOK_AGAIN)
-    refused = ""
-    if seen.refusal is not None and missing:
-        refused = f"; {len(missing)} more refused: {seen.refusal.message}"
     if held_back is not None and missing:
         missing = ()
         waits.append(held_back - now)
-    if status.started_at is not None or status.status is JobStatus.RUNNING:
-        status = _running(status, _waiting(pods) + refused, now)
+    if status.status is JobStatus.RUNNING or any(p.started_at is not None for p in pods.values()):
+        status = _running(status, pods_of_job.waiting_words(pods.values()) + _back_off_words(known, now) + refused, now)
     elif seen.refusal is not None and not pods:
         status = _refused(status, seen, now)
     else:
-        status = _starting(status, pods, refused, now)
+        status = _starting(status, pods, len(places) + len(pods), refused, now)
+    gone_astray = [PodDelete(p.name, p.uid, view.policy.grace_seconds) for p in rounds.superseded(seen.pods, known)]
     plan = Plan(
         "Running" if status.status is JobStatus.RUNNING else "Starting",
         status.message or "",
+        deletes=(*gone_astray, *stopping.forced_deletes(seen, now)),
         pods=missing,
         requeue_after=min(waits, default=None),
     )
@@ -90,10 +182,23 @@ def held_back_until(seen: JobSnapshot, now: datetime) -> datetime | None:
     return due if due > now else None
 
 
-def _waiting(pods: Pods) -> str:
-    """What a person wants to know of a job that runs with a part of its pods only."""
-    words = [p.unschedulable for p in pods.values() if p.unschedulable]
-    return f"; {len(words)} of {len(pods)} pods wait for a node: {words[0]}" if words else ""
+def _fail(view: _View, status: BatchJobStatus, why: Failure) -> Outgoing:
+    intent = stopping.failing(view.job, why)
+    return stopping.stop(view.job, status, intent, view.seen, view.now, view.policy, view.done.notices)
+
+
+def _start_timed_out(view: _View, status: BatchJobStatus) -> Outgoing:
+    """Back to the queue with growing delay, behind its equals; after the third time it fails (design section 3)."""
+    number = (_ledger(status).start_timeouts or 0) + 1
+    words = next((p.unschedulable or p.waiting_reason for p in view.pods.values() if not p.started_at), "")
+    if number >= timeouts.MAX_START_TIMEOUTS:
+        return _fail(view, status, timeouts.start_failure(view.policy, words))
+    resume_at = view.now + view.seen.settings.start_retry_delay * (1 << (number - 1))
+    status = _with_ledger(status, start_timeouts=number, next_admission=resume_at)
+    intent = stopping.Intent(Reason.START_TIMEOUT, "it did not start in time")
+    plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
+    message = f"did not start within {view.policy.start_timeout_seconds} s" + (f": {words}" if words else "")
+    return replace(plan, event=Event("Warning", Reason.START_TIMEOUT, message)), status
 
 
 def _running(status: BatchJobStatus, remark: str, now: datetime) -> BatchJobStatus:
@@ -111,128 +216,124 @@ def _running(status: BatchJobStatus, remark: str, now: datetime) -> BatchJobStat
         now,
         started_at=status.started_at or now,
         message=shortened(message + remark),
+        ledger=_ledger(status).model_copy(
+            update={"running_since": _ledger(status).running_since or now, "waiting_since": None}
+        ),
     )
 
 
-def _starting(status: BatchJobStatus, pods: Pods, refused: str, now: datetime) -> BatchJobStatus:
+def _starting(status: BatchJobStatus, pods: rounds.Pods, count: int, refused: str, now: datetime) -> BatchJobStatus:
     words = next((p.unschedulable for p in pods.values() if p.unschedulable), "") or next(
         (f"{p.waiting_reason}: {p.waiting_message}" for p in pods.values() if p.waiting_message), ""
     )
-    count = sum(c.parallelism for c in (status.ledger.components or {}).values()) if status.ledger else 0
-    message = starting_message(count) + (f" ({words})" if words else "") + refused
+    message = pods_of_job.starting_message(count) + (f" ({words})" if words else "") + refused
+    if status.status is JobStatus.PENDING:  # refused until now: its clocks change
+        status = _with_ledger(status, starting_since=now, waiting_since=None)
     return statuses.moved(status, JobStatus.ADMITTED, statuses.ADMITTED, now, message=shortened(message))
-
-
-def starting_message(count: int) -> str:
-    return f"admitted: starting {count} pod{'s' if count != 1 else ''}"
 
 
 def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJobStatus:
     assert seen.refusal is not None, "only called with one"
     why, words = refusal.reason(seen.refusal), seen.refusal.message
+    ledger = _ledger(status)
     return statuses.moved(
         status,
         JobStatus.PENDING,
         [
+            (ConditionType.RUNNING, False, why, ""),
             (ConditionType.ADMITTED, False, why, words),
             (ConditionType.STALLED, why is not Reason.NAMESPACE_QUOTA, why, words),
         ],
         now,
         message=f"pods are refused: {words}",
+        ledger=statuses.clocks_stopped(ledger, now).model_copy(update={"waiting_since": ledger.waiting_since or now}),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job's pods are ended, and what its last Event adds."""
-
-    grace_seconds: int = success.EffectivePolicy().grace_seconds
-    notices: tuple[str, ...] = ()
-
-
-def stop(
-    job: BatchJob, status: BatchJobStatus, why: Failure | None, seen: JobSnapshot, now: datetime, ending: Ending
-) -> tuple[Plan, BatchJobStatus]:
-    """The job fails: at once where no pod lives, else its pods are ended first.
-
-    The intent is written before the deletes, and the first one stays: `why` counts only where none is written yet.
-    """
-    ledger = status.ledger
-    assert ledger is not None, "a job with pods has a ledger"
-    stopping = ledger.stopping
-    if stopping is None:
-        assert why is not None, "somebody decided to stop it"
-        stopping = Stopping(reason=Reason.of_code(why.code), since=now, error=statuses.error(job, why))
-    assert stopping.error is not None, "so far, jobs are stopped for errors only"
-    living = [p for p in seen.pods if p.is_live]
-    if not living:
-        status = statuses.failed(status, stopping.error, now)
-        message = "; ".join((stopping.error.message, *ending.notices))
-        return Plan("Failed", stopping.error.message, event=Event("Warning", Reason.FAILED, message)), status
-    names = ", ".join(f"{p.name} on {p.node or 'no node yet'}" for p in living[:3])
-    message = (
-        f"stopping ({shortened(stopping.error.message, 300)}); waiting for {len(living)} of its pods: {names}; "
-        "if such a node is gone for good, delete its Node object"
+def _back_off_words(known: dict[str, Round], now: datetime) -> str:
+    waits = sorted(
+        (when, name, index) for name, r in known.items() for index, when in r.next_retry.items() if when > now
     )
-    assert status.status is not None, "a job with pods has a status"
-    status = statuses.moved(
-        status,
-        status.status,
-        [(ConditionType.RUNNING, False, Reason.STOPPING, stopping.error.message)],
-        now,
-        message=message,
-        ledger=ledger.model_copy(update={"stopping": stopping}),
-    )
-    deletes = tuple(PodDelete(p.name, p.uid, ending.grace_seconds) for p in living if not p.deleting)
-    return Plan("Stopping", message, deletes=deletes), status
+    if not waits:
+        return ""
+    when, name, index = waits[0]
+    more = f" and {len(waits) - 1} more" if waits[1:] else ""
+    return f"; {name} {index}{more} will be retried at {rfc3339(when)}"
 
 
-def _own_pods(seen: JobSnapshot, status: BatchJobStatus) -> Pods:
-    """Pods that status authorises; one that somebody else hung on the job counts for nothing."""
-    components = (status.ledger.components if status.ledger else None) or {}
-    return {
-        (p.component, p.index): p
-        for p in seen.pods
-        if p.component in components
-        and 0 <= p.index < components[p.component].parallelism
-        and p.attempt == FIRST_ATTEMPT
-    }
+def _with_slow_pods(known: dict[str, Round], view: _View) -> dict[str, Round]:
+    """Since when each pod fails to start, counted from the first failure that was seen."""
+    result = {}
+    for name, r in known.items():
+        slow = {
+            index: r.slow_since.get(index, view.now)
+            for (component, index), pod in view.pods.items()
+            if component == name and pod_start.is_slow(pod)
+        }
+        result[name] = replace(r, slow_since=slow)
+    return result
 
 
-def _first_failure(pods: Pods, seen: JobSnapshot, now: datetime) -> Failure | None:
-    for place in sorted(pods):
-        pod = pods[place]
-        since = seen.slow_since.get(pod.uid)
-        overdue = since is not None and now >= since + seen.settings.image_pull_timeout
-        if (why := pod_failure.failure(pod) or pod_start.failure(pod, overdue)) is not None:
+def _first_fatal(view: _View, known: dict[str, Round]) -> Failure | None:
+    for place, pod in sorted(view.pods.items()):
+        name, index = place
+        if index in known[name].succeeded:
+            continue
+        if pod_outcome.outcome(pod, view.done.ended) is Outcome.FATAL:
+            return pod_outcome.fatal(pod)
+        since = known[name].slow_since.get(index)
+        overdue = since is not None and view.now >= since + view.seen.settings.image_pull_timeout
+        if (why := pod_start.failure(pod, overdue)) is not None:
             return why
     return None
 
 
-def _deadlines(pods: Pods, seen: JobSnapshot) -> list[datetime]:
-    return [
-        seen.slow_since[pod.uid] + seen.settings.image_pull_timeout
-        for pod in pods.values()
-        if pod_start.is_slow(pod) and pod.uid in seen.slow_since
-    ]
+def _deadlines(view: _View, status: BatchJobStatus) -> list[datetime]:
+    """Moments at which something falls due without an event."""
+    known = _rounds(status)
+    slow = [when + view.seen.settings.image_pull_timeout for r in known.values() for when in r.slow_since.values()]
+    ledger, policy = _ledger(status), view.policy
+    clocks = (
+        timeouts.run_due(ledger, policy),
+        timeouts.start_due(ledger, policy),
+        timeouts.assign_due(ledger.waiting_since, policy),
+    )
+    forced = stopping.forced_delete_dues(view.seen)
+    return [*slow, *(due for due in clocks if due is not None), *rounds.waits(known, view.now), *forced]
 
 
-def missing_pods(
-    job: BatchJob, file: JobFile, status: BatchJobStatus, pods: Pods, seen: JobSnapshot
-) -> tuple[dict[str, Any], ...]:
-    """Manifests of the pods that status authorises and that are neither there nor done."""
-    assert status.ledger is not None, "an admitted job has a ledger"
-    grace = success.effective(job.policy, file.retry_policy).grace_seconds
-    manifests: list[dict[str, Any]] = []
-    for name, component in (status.ledger.components or {}).items():
-        done = progress.succeeded_indexes(component)
-        blocks = inputs.blocks(file.numbers.get(name, ()), component.parallelism)
-        for index, block in enumerate(blocks):
-            if index not in done and (name, index) not in pods:
-                place = Place(name, index, FIRST_ATTEMPT, block)
-                manifests.append(pod(job, file, place, seen.settings, grace))
-    return tuple(manifests)
+def _with_blocks(
+    pods: dict[tuple[str, int], PodRecord], known: dict[str, Round], file: JobFile
+) -> dict[tuple[str, int], PodRecord]:
+    """Of a pod that vanished while nobody watched only the name is left; its block is its index's."""
+    result = dict(pods)
+    for (name, index), pod in pods.items():
+        if pod.deleted and not pod.inputs:
+            block = known[name].blocks(file.numbers.get(name))[index]
+            result[name, index] = replace(pod, inputs=ranges.format_ranges(block))
+    return result
 
 
-def configmap(job: BatchJob, file: JobFile, seen: JobSnapshot) -> dict[str, Any]:
-    return build_configmap(job, file, seen.settings.ca_certificate)
+def _started(status: BatchJobStatus, pods: rounds.Pods) -> BatchJobStatus:
+    """The first start, also of a job whose pods end before anybody saw them run."""
+    started = [p.started_at for p in pods.values() if p.started_at is not None]
+    if status.started_at is not None or not started:
+        return status
+    return status.model_copy(update={"started_at": min(started)})
+
+
+def _ledger(status: BatchJobStatus) -> Ledger:
+    assert status.ledger is not None, "a resolved job has a ledger"
+    return status.ledger
+
+
+def _rounds(status: BatchJobStatus) -> dict[str, Round]:
+    return rounds.read(_ledger(status).components)
+
+
+def _with_rounds(status: BatchJobStatus, known: dict[str, Round]) -> BatchJobStatus:
+    return _with_ledger(status, components=rounds.written(known))
+
+
+def _with_ledger(status: BatchJobStatus, **fields: Any) -> BatchJobStatus:
+    return status.model_copy(update={"ledger": _ledger(status).model_copy(update=fields)})

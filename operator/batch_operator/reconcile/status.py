@@ -1,6 +1,6 @@
 """How a status is built and when it is worth a write. Called by reconcile.batchjob."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,10 @@ from batch_operator.api import ids, ranges
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobError, JobStatus, Ledger
 from batch_operator.api.v1alpha1.conditions import Condition, ConditionType, Reason, make, set_condition
+from batch_operator.api.v1alpha1.schema_types import rfc3339
+from batch_operator.api.words import shortened
 from batch_operator.policies import progress as progress_policy
+from batch_operator.policies import requests
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure, Stalled
 from batch_operator.reconcile import transitions
@@ -16,11 +19,20 @@ from batch_operator.reconcile import transitions
 ADMITTED = (
     (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
     (ConditionType.STALLED, False, Reason.RESOLVED, ""),
+    (ConditionType.SUSPENDED, False, Reason.RESUMED, ""),
+    (ConditionType.PREEMPTED, False, Reason.ADMITTED, ""),
 )
 """Conditions of every admitted job; without a message, so that what goes on moves `status.message` only."""
 
 _PROGRESS_FIELDS = ("input_progress", "progress", "message", "failures")
-_PROGRESS_LEDGER = ("completed_inputs", "failed_inputs", "components")
+_PROGRESS_LEDGER = ("completed_inputs", "failed_inputs")
+_UNSPOKEN = frozenset({ConditionType.STALLED, ConditionType.SUSPENDED, ConditionType.PREEMPTED})
+"""A job of which these were never true need not say that they are false."""
+_ROUND_WORDS = {
+    Reason.BACK_OFF: "waiting to retry",
+    Reason.RETRYING: "waiting to retry",
+    Reason.START_TIMEOUT: "it did not start in time; waiting for its next admission",
+}
 
 
 def first_sight(job: BatchJob, org_id: str) -> BatchJobStatus:
@@ -52,8 +64,8 @@ def moved(
     transitions.check(status.status, to)
     merged: tuple[Condition, ...] = tuple(status.conditions or ())
     for kind, value, reason, message in conditions:
-        if kind is ConditionType.STALLED and not value and all(c.type != kind for c in merged):
-            continue  # a job that never stalled need not say so
+        if kind in _UNSPOKEN and not value and all(c.type != kind for c in merged):
+            continue
         merged = set_condition(merged, make(kind, value, reason, message, now))
     return status.model_copy(update={"status": to, "conditions": list(merged), **fields})
 
@@ -73,27 +85,197 @@ def stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) 
     )
 
 
-def failed(status: BatchJobStatus, why: JobError, now: datetime) -> BatchJobStatus:
-    """The end of a job none of whose pods lives: what was in work is pending again."""
-    reason = Reason.of_code(why.code)
-    counts = status.input_progress
-    if counts is not None:
-        idle = counts.model_copy(update={"pending": counts.pending + counts.processing, "processing": 0})
-        status = status.model_copy(update={"input_progress": idle})
+def waiting(status: BatchJobStatus, reason: Reason, now: datetime) -> BatchJobStatus:
+    """PENDING: without pods, in a back-off whose end stands in the ledger, and without a place."""
+    ledger = status.ledger or Ledger()
+    due = _next_due(ledger, now)
+    words = _ROUND_WORDS.get(reason, "waiting") + (f"; next try at {rfc3339(due)}" if due else "")
     return moved(
-        status,
-        JobStatus.FAILED,
+        _idle(status),
+        JobStatus.PENDING,
         [
             (ConditionType.RUNNING, False, reason, ""),
-            (ConditionType.FAILED, True, reason, why.message),
-            (ConditionType.FINISHED, True, reason, why.message),
-            *(ADMITTED if status.ledger is not None else ADMITTED[1:]),
+            (ConditionType.ADMITTED, False, reason, ""),
         ],
         now,
-        failed_at=now,
+        message=_with_inputs(words, status),
+        ledger=clocks_stopped(ledger, now).model_copy(update={"stopping": None, "waiting_since": due or now}),
+    )
+
+
+def preempted(status: BatchJobStatus, words: str, now: datetime) -> BatchJobStatus:
+    """PREEMPTED: its pods were lost to preemption; it requeues by itself."""
+    ledger = status.ledger or Ledger()
+    message = "preempted" + (f": {words}" if words else "") + "; it goes on when it is admitted again"
+    return moved(
+        _idle(status),
+        JobStatus.PREEMPTED,
+        [
+            (ConditionType.RUNNING, False, Reason.PREEMPTED, ""),
+            (ConditionType.ADMITTED, False, Reason.PREEMPTED, ""),
+            (ConditionType.PREEMPTED, True, Reason.PREEMPTED, words),
+        ],
+        now,
+        message=_with_inputs(shortened(message), status),
+        ledger=clocks_stopped(ledger, now).model_copy(update={"stopping": None, "waiting_since": now}),
+    )
+
+
+def suspended(status: BatchJobStatus, now: datetime) -> BatchJobStatus:
+    ledger = without_backoff(clocks_stopped(status.ledger or Ledger(), now))
+    return moved(
+        _idle(status),
+        JobStatus.PENDING,
+        [
+            (ConditionType.RUNNING, False, Reason.SUSPENDED, ""),
+            (ConditionType.ADMITTED, False, Reason.SUSPENDED, ""),
+            (ConditionType.SUSPENDED, True, Reason.SUSPENDED, ""),
+            (ConditionType.PREEMPTED, False, Reason.SUSPENDED, ""),
+        ],
+        now,
+        message=_with_inputs("suspended; set spec.suspend to false to go on", status),
+        ledger=ledger.model_copy(update={"stopping": None, "waiting_since": None}),
+    )
+
+
+def clocks_stopped(ledger: Ledger, now: datetime) -> Ledger:
+    """The job runs no more, and starts no more: what it ran is added up."""
+    since, ran = ledger.running_since, ledger.run_seconds
+    if since is not None:
+        ran = (ran or 0) + max(0, int((now - since).total_seconds()))
+    return ledger.model_copy(update={"running_since": None, "run_seconds": ran, "starting_since": None})
+
+
+def without_backoff(ledger: Ledger) -> Ledger:
+    """What the job waited for counts no more; when it goes on, it goes on with a new round."""
+    components = {
+        name: known.model_copy(update={"next_retry": None}) for name, known in (ledger.components or {}).items()
+    }
+    return ledger.model_copy(update={"components": components or None, "next_admission": None})
+
+
+def _next_due(ledger: Ledger, now: datetime) -> datetime | None:
+    """When a job without pods is due again, if that is not now."""
+    retries = [when for known in (ledger.components or {}).values() for when in (known.next_retry or {}).values()]
+    moments = [m for m in (ledger.next_admission, min(retries, default=None)) if m is not None and m > now]
+    return max(moments, default=None)
+
+
+def _with_inputs(words: str, status: BatchJobStatus) -> str:
+    counts = status.input_progress
+    total = counts.pending + counts.processing + counts.completed + counts.failed if counts else 0
+    return f"{words}; {counts.completed + counts.failed} of {total} inputs done" if counts and total else words
+
+
+def _idle(status: BatchJobStatus) -> BatchJobStatus:
+    """None of its pods lives: what was in work is pending again."""
+    counts = status.input_progress
+    if counts is None:
+        return status
+    idle = counts.model_copy(update={"pending": counts.pending + counts.processing, "processing": 0})
+    return status.model_copy(update={"input_progress": idle})
+
+
+def failed(status: BatchJobStatus, why: JobError, now: datetime) -> BatchJobStatus:
+    """The end of a job none of whose pods lives."""
+    reason = Reason.of_code(why.code)
+    return moved(
+        _idle(status),
+        JobStatus.FAILED,
+        [*_ended(status, reason), (ConditionType.FAILED, True, reason, why.message), _finished(reason, why.message)],
+        now,
+        failed_at=_not_before_its_start(now, status),
         error=why,
         message=why.message,
-        ledger=_without_stopping(status.ledger),
+        ledger=_closed(status.ledger, now),
+    )
+
+
+def cancelled(status: BatchJobStatus, since: datetime, now: datetime) -> BatchJobStatus:
+    """Likewise, on request; `since`: when the request was accepted."""
+    message = _with_inputs("cancelled on request", status)
+    return moved(
+        _idle(status),
+        JobStatus.CANCELLED,
+        [
+            *_ended(status, Reason.CANCELLED),
+            (ConditionType.FAILED, True, Reason.CANCELLED, message),
+            _finished(Reason.CANCELLED, message),
+        ],
+        now,
+        cancelled_at=_not_before_its_start(since, status),
+        error=None,
+        message=message,
+        ledger=_closed(status.ledger, now),
+    )
+
+
+def _ended(status: BatchJobStatus, reason: Reason) -> list[tuple[ConditionType, bool, Reason, str]]:
+    admitted = any(c.type == ConditionType.ADMITTED and c.status == "True" for c in status.conditions or ())
+    return [
+        (ConditionType.RUNNING, False, reason, ""),
+        (ConditionType.STALLED, False, Reason.RESOLVED, ""),
+        (ConditionType.SUSPENDED, False, reason, ""),
+        (ConditionType.PREEMPTED, False, reason, ""),
+        *(ADMITTED[:1] if admitted else ()),
+    ]
+
+
+def _finished(reason: Reason, message: str) -> tuple[ConditionType, bool, Reason, str]:
+    return (ConditionType.FINISHED, True, reason, message)
+
+
+def _not_before_its_start(moment: datetime, status: BatchJobStatus) -> datetime:
+    """Three clocks write a job's times: the API server's, a node's and ours. An end never lies before its start."""
+    return max(m for m in (moment, status.created_at, status.started_at) if m is not None)
+
+
+def _closed(ledger: Ledger | None, now: datetime) -> Ledger | None:
+    if ledger is None:
+        return None
+    return without_backoff(clocks_stopped(ledger, now)).model_copy(update={"stopping": None, "waiting_since": None})
+
+
+def retried(job: BatchJob, status: BatchJobStatus, now: datetime) -> BatchJobStatus:
+    """FAILED or CANCELLED -> PENDING on request: failed inputs open again, limits and back-off count anew."""
+    retries = (status.retry_count or 0) + 1
+    counted_anew = {"failures": None, "unstarted": None}
+    ledger = requests.retry_answered(status.ledger, job.retry_requested).model_copy(
+        update={
+            "failed_inputs": None,
+            "retry_base": retries,
+            "preemption_base": status.preemption_count or None,
+            "waiting_since": now,
+            "start_timeouts": None,
+            "run_seconds": None,
+            "children_deleted_at": None,
+        }
+    )
+    components = {n: known.model_copy(update=counted_anew) for n, known in (ledger.components or {}).items()}
+    ledger = ledger.model_copy(update={"components": components or None})
+    counts = status.input_progress
+    if counts is not None:
+        counts = counts.model_copy(update={"pending": counts.pending + counts.failed, "failed": 0})
+    total = counts.pending + counts.completed if counts else 0
+    reason = Reason.RETRY_REQUESTED
+    return moved(
+        status,
+        JobStatus.PENDING,
+        [
+            (ConditionType.ADMITTED, False, reason, ""),
+            (ConditionType.FAILED, False, reason, ""),
+            (ConditionType.FINISHED, False, reason, ""),
+        ],
+        now,
+        retry_count=retries,
+        error=None,
+        failed_at=None,
+        cancelled_at=None,
+        failures=None,
+        input_progress=counts,
+        progress=f"{counts.completed}/{total}" if counts else None,
+        message="a retry was requested; it goes on when it is admitted",
+        ledger=ledger,
     )
 
 
@@ -111,14 +293,11 @@ def completed(status: BatchJobStatus, progress: Progress, now: datetime) -> Batc
             *ADMITTED,
         ],
         now,
-        completed_at=now,
+        completed_at=_not_before_its_start(now, status),
         error=None,
         message=message,
+        ledger=_closed(status.ledger, now),
     )
-
-
-def _without_stopping(ledger: Ledger | None) -> Ledger | None:
-    return ledger.model_copy(update={"stopping": None}) if ledger else None
 
 
 def error(job: BatchJob, why: Failure) -> JobError:
@@ -166,7 +345,7 @@ def due(
     """
     wanted = wanted.model_copy(update={"observedGeneration": job.generation, "updated_at": job.status.updated_at})
     before, after = as_written(job.status), as_written(wanted)
-    if before == after:
+    if before == after or _without_notes(before) == _without_notes(after):
         return None, None
     last = job.status.updated_at
     if last is not None and _without_progress(before) == _without_progress(after):
@@ -178,5 +357,21 @@ def due(
 
 def _without_progress(status: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in status.items() if key not in _PROGRESS_FIELDS}
-    ledger = {key: value for key, value in status.get("ledger", {}).items() if key not in _PROGRESS_LEDGER}
-    return kept | {"ledger": ledger}
+    return _without(_without_notes(kept), _PROGRESS_LEDGER, ("succeeded_indexes",))
+
+
+def _without_notes(status: dict[str, Any]) -> dict[str, Any]:
+    """Without what is never worth a write of its own, and goes along with the next one: that a pod of a component
+    without trouble was seen, and that the start timeout runs no more. Living pods tell the same."""
+    components = status.get("ledger", {}).get("components", {})
+    troubled = any("attempt" in known or "attempts" in known for known in components.values())
+    return _without(status, ("starting_since",), () if troubled else ("observed_indexes",))
+
+
+def _without(status: dict[str, Any], ledger_keys: Collection[str], component_keys: Collection[str]) -> dict[str, Any]:
+    ledger = {key: value for key, value in status.get("ledger", {}).items() if key not in ledger_keys}
+    components = {
+        name: {key: value for key, value in known.items() if key not in component_keys}
+        for name, known in ledger.get("components", {}).items()
+    }
+    return status | {"ledger": ledger | {"components": components}}

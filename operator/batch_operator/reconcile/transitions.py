@@ -6,12 +6,14 @@ from this table.
 
 from batch_operator.api.v1alpha1.batchjob import JobStatus
 
-PENDING, ADMITTED, RUNNING, COMPLETED, FAILED = (
+PENDING, ADMITTED, RUNNING, COMPLETED, FAILED, PREEMPTED, CANCELLED = (
     JobStatus.PENDING,
     JobStatus.ADMITTED,
     JobStatus.RUNNING,
     JobStatus.COMPLETED,
     JobStatus.FAILED,
+    JobStatus.PREEMPTED,
+    JobStatus.CANCELLED,
 )
 
 EDGES: dict[JobStatus | None, dict[JobStatus, str]] = {
@@ -19,22 +21,41 @@ EDGES: dict[JobStatus | None, dict[JobStatus, str]] = {
         PENDING: "first sight, not admitted yet",
         ADMITTED: "first sight, admitted at once",
         FAILED: "bad request",
+        CANCELLED: "cancel",
     },
     PENDING: {
         ADMITTED: "admitted",
         RUNNING: "a pod made before the quota ran out runs",
-        COMPLETED: "fast pods",
-        FAILED: "bad request, bad exit",
+        COMPLETED: "fast pods, or nothing was left",
+        FAILED: "bad request, bad exit, timeouts",
+        PREEMPTED: "pods made before the quota ran out are preempted",
+        CANCELLED: "cancel",
     },
     ADMITTED: {
-        PENDING: "the namespace's quota refuses its pods",
+        PENDING: "suspend, start timeout, back-off, quota of the namespace",
         RUNNING: "a pod runs",
         COMPLETED: "fast pods",
-        FAILED: "bad exit, or a pod that cannot start",
+        FAILED: "limits, bad exit, a pod that cannot start",
+        PREEMPTED: "all pods lost to preemption",
+        CANCELLED: "cancel",
     },
-    RUNNING: {COMPLETED: "every input ended, within policy", FAILED: "limits, bad exit"},
+    RUNNING: {
+        PENDING: "suspend, back-off",
+        COMPLETED: "every input ended, within policy",
+        FAILED: "limits, timeouts, bad exit",
+        PREEMPTED: "the last pods lost to preemption",
+        CANCELLED: "cancel",
+    },
+    PREEMPTED: {
+        PENDING: "suspend",
+        ADMITTED: "admitted",
+        COMPLETED: "nothing was left",
+        FAILED: "limits, timeouts",
+        CANCELLED: "cancel",
+    },
     COMPLETED: {},
-    FAILED: {},
+    FAILED: {PENDING: "retry requested"},
+    CANCELLED: {PENDING: "retry requested"},
 }
 
 

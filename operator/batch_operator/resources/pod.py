@@ -32,12 +32,14 @@ _RESOURCE_NAMES = {"cpu": "cpu", "memory": "memory", "ephemeral_storage": "ephem
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which of a job's pods: its component, index and attempt, and the inputs that are its block."""
+    """Which of a job's pods: its component, index and attempt, the inputs that are its block, and of how many pods
+    of its component it is one."""
 
     component: str
     index: int
     attempt: int
     inputs: Collection[int]
+    parallelism: int
 
 
 def pod(job: BatchJob, file: JobFile, place: Place, settings: RuleSettings, grace_seconds: int) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def pod(job: BatchJob, file: JobFile, place: Place, settings: RuleSettings, grac
             serviceAccountName=component.service_account_name,
             runtimeClassName=component.runtime_class_name,
             terminationGracePeriodSeconds=grace_seconds,
+            priorityClassName=job.spec.priority_class_name,
             imagePullSecrets=[{"name": name} for name in component.image_pull_secrets or ()],
             securityContext={
                 "runAsNonRoot": True,
@@ -101,7 +104,7 @@ def pod(job: BatchJob, file: JobFile, place: Place, settings: RuleSettings, grac
 
 
 def _present(**fields: Any) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value not in (None, [], {})}
+    return {key: value for key, value in fields.items() if value not in (None, "", [], {})}
 
 
 def _environment(
@@ -112,7 +115,7 @@ def _environment(
         "BATCH_JOB_SHA256": file.sha256,
         "BATCH_COMPONENT": place.component,
         "BATCH_INDEX": str(place.index),
-        "BATCH_PARALLELISM": str(file.parallelism(place.component)),
+        "BATCH_PARALLELISM": str(place.parallelism),
         "BATCH_ATTEMPT": str(place.attempt),
         "BATCH_INPUTS": block,
         "BATCH_OUTPUT_URL": outputs_url(job, file),

@@ -43,6 +43,7 @@ def test_the_operators_rights_are_these_and_no_others(render: Render) -> None:
     assert rules(only(objects, "ClusterRole", NAME)) == {
         (f"{own}/batchjobs", f"{own}/pipelines", f"{own}/clusterpipelines"): ["get", "list", "watch"],
         (f"{own}/batchjobs/status",): ["patch"],
+        (f"{own}/batchjobs",): ["delete"],
         ("pods",): ["get", "list", "watch", "create", "delete"],
         ("nodes",): ["list", "watch"],
         ("configmaps",): ["get", "create", "delete"],

@@ -34,17 +34,19 @@ FILE_ID_PATTERN = (
 
 
 class JobStatus(StrEnum):
-    """The API's values of ``status.status`` that the operator writes so far."""
+    """The API's values of ``status.status``."""
 
     PENDING = "PENDING"
     ADMITTED = "ADMITTED"
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    PREEMPTED = "PREEMPTED"
+    CANCELLED = "CANCELLED"
 
     @property
     def is_terminal(self) -> bool:
-        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class InputFile(ApiModel):
@@ -93,6 +95,11 @@ _COMPONENTS = cel(
 )
 _REMEDY = "apply a job of another name"
 _IMMUTABLE = ("name", "pipeline_type", "pipeline_key", "pipeline_version", "inputs", "parameters")
+_SETTLED = immutable(
+    "spec.priority_class_name",
+    "its pods have it; suspend the job first",
+    unless="!(has(self.status) && has(self.status.status) && self.status.status in ['ADMITTED', 'RUNNING'])",
+)
 
 
 class BatchJobSpec(ApiModel):
@@ -128,10 +135,20 @@ class BatchJobSpec(ApiModel):
         description="Parallelism and configuration by component. Merged onto the pipeline's defaults, at most 256 KiB.",
         json_schema_extra=validations(_COMPONENTS, maxProperties=16),
     )
+    priority_class_name: str | None = Field(
+        None,
+        max_length=253,
+        description="The pods' PriorityClass. Cannot be changed while the job is ADMITTED or RUNNING.",
+    )
+    suspend: bool | None = Field(
+        None,
+        description="true ends the job's pods and holds it; false lets it go on with the inputs that are left. "
+        "The operator never writes it.",
+    )
     policy: Policy | None = Field(
         None,
-        description="When a job with failed inputs fails. May be changed while the job runs; afterwards a change "
-        "has no effect.",
+        description="Retries, preemptions, timeouts and failed inputs. A change counts from the next decision on; "
+        "once the job has ended, only for a retry request and the time to live.",
     )
 
 
@@ -147,7 +164,10 @@ class InputProgress(ApiModel):
 class JobError(ApiModel):
     """Why the job cannot go on, in the shape of the API's errors."""
 
-    code: str = Field(description="INVALID_REQUEST, START_FAILED, WORKER_FAILED, INPUTS_FAILED, POD_LOST, TAMPERED.")
+    code: str = Field(
+        description="INVALID_REQUEST, START_FAILED, RETRIES_EXHAUSTED, PREEMPTIONS_EXHAUSTED, INPUTS_FAILED, "
+        "ASSIGN_TIMEOUT, START_TIMEOUT, RUN_TIMEOUT or TAMPERED."
+    )
     message: str = Field(description="What is wrong, and where.")
     error_uid: str = Field(description="Names this error, and stays the same as long as it is the same.")
     suggestion: str | None = Field(None, description="What to do about it.")
@@ -165,10 +185,18 @@ class InputFailure(ApiModel):
 
 
 class ComponentLedger(ApiModel):
-    """What was decided and observed of one component's indexes."""
+    """What was decided and observed of one component's indexes, in the round that runs."""
 
-    parallelism: int = Field(description="Number of indexes, i.e. of pods that run at once.")
+    parallelism: int = Field(description="Number of indexes of this round, i.e. of pods that run at once.")
+    inputs: str | None = Field(None, description="Numbers of the inputs that this round shares out; absent: all.")
+    attempt: int | None = Field(None, description="The attempt with which the round began; absent: 0.")
+    attempts: str | None = Field(None, description='Indexes past it and their attempt, e.g. "0:2,3:1".')
+    observed_indexes: str | None = Field(None, description="Indexes whose current pod has been seen.")
     succeeded_indexes: str | None = Field(None, description='Indexes that have ended, e.g. "0-2".')
+    failures: str | None = Field(None, description="Retries by index since the last retry request.")
+    unstarted: str | None = Field(None, description="Pods lost in a row before their start, by index.")
+    next_retry: dict[str, Timestamp] | None = Field(None, description="When the index's next pod may be made.")
+    slow_since: dict[str, Timestamp] | None = Field(None, description="Since when the index's pod fails to start.")
 
 
 class Stopping(ApiModel):
@@ -176,7 +204,14 @@ class Stopping(ApiModel):
 
     reason: str = Field(description="Why, in one word.")
     since: Timestamp = Field(description="When it was decided.")
-    error: JobError | None = Field(None, description="What the job will end with.")
+    error: JobError | None = Field(None, description="What the job will end with, where it fails.")
+
+
+class HandledRequests(ApiModel):
+    """The values of the request annotations that have been answered."""
+
+    retry: str | None = Field(None, description="Of batch-operator.dev/retry-requested-at.")
+    cancel: str | None = Field(None, description="Of batch-operator.dev/cancel-requested-at.")
 
 
 class Ledger(ApiModel):
@@ -190,6 +225,18 @@ class Ledger(ApiModel):
     failed_inputs: str | None = Field(None, description="Numbers of the failed inputs.")
     components: dict[str, ComponentLedger] | None = Field(None, description="By component.")
     stopping: Stopping | None = Field(None, description="Set while pods are being ended.")
+    retry_base: int | None = Field(None, description="retry_count at the last retry request: limits count from here.")
+    preemption_base: int | None = Field(None, description="preemption_count at the last retry request.")
+    waiting_since: Timestamp | None = Field(None, description="Since when the job waits for its admission.")
+    starting_since: Timestamp | None = Field(None, description="Since when it is admitted without having started.")
+    start_timeouts: int | None = Field(None, description="How often it did not start in time.")
+    next_admission: Timestamp | None = Field(None, description="Before this it is not admitted again.")
+    running_since: Timestamp | None = Field(None, description="Since when it has been running.")
+    run_seconds: int | None = Field(None, description="How long it ran before that.")
+    pipeline_ttl_seconds: int | None = Field(None, description="ttl_seconds_after_finished of the pipeline.")
+    pipeline_ttl_deletes_job: bool | None = Field(None, description="ttl_deletes_job of the pipeline.")
+    children_deleted_at: Timestamp | None = Field(None, description="When the finished job's children were deleted.")
+    handled_requests: HandledRequests | None = Field(None, description="Requests that have been answered.")
 
 
 class BatchJobStatus(ApiModel):
@@ -203,18 +250,27 @@ class BatchJobStatus(ApiModel):
     pipeline_type: str | None = Field(None, description="The pipeline's type.")
     pipeline_key: str | None = Field(None, description="The pipeline's key.")
     pipeline_version: str | None = Field(None, description="The version that runs.")
-    status: JobStatus | None = Field(None, description="PENDING, ADMITTED, RUNNING, COMPLETED or FAILED.")
+    status: JobStatus | None = Field(
+        None, description="PENDING, ADMITTED, RUNNING, PREEMPTED, COMPLETED, FAILED or CANCELLED."
+    )
     parameters: FreeForm | None = Field(
         None, description="The parameters that run: the user's merged onto the pipeline's default_config."
     )
-    retry_count: int | None = Field(None, description="How often the job was retried.")
-    preemption_count: int | None = Field(None, description="How often the job was preempted.")
+    retry_count: int | None = Field(
+        None,
+        description="Retries: replaced pods that had failed, lost rounds of restart_scope Job, and "
+        "retry requests. Preemptions are not among them.",
+    )
+    preemption_count: int | None = Field(
+        None, description="Pods, or rounds of restart_scope Job, that were lost to preemption."
+    )
     input_progress: InputProgress | None = Field(None, description="Counts of the tracked inputs by state.")
     created_at: Timestamp | None = Field(None, description="When the job was created.")
     updated_at: Timestamp | None = Field(None, description="When this status last changed.")
     started_at: Timestamp | None = Field(None, description="When the job's first worker started.")
     completed_at: Timestamp | None = Field(None, description="When the job completed.")
     failed_at: Timestamp | None = Field(None, description="When the job failed.")
+    cancelled_at: Timestamp | None = Field(None, description="When the request to cancel it was accepted.")
     error: JobError | None = Field(None, description="Why the job cannot go on, if so.")
     message: str | None = Field(None, description="What is going on, in a sentence.")
     progress: str | None = Field(None, description='Inputs done of inputs in all, e.g. "5/8".')
@@ -222,7 +278,8 @@ class BatchJobStatus(ApiModel):
     failures: list[InputFailure] | None = Field(None, description=f"The first {MAX_FAILURES} inputs that failed.")
     conditions: list[Condition] | None = Field(
         None,
-        description="Admitted, Running, Complete, Failed, Finished (Complete or Failed) and Stalled.",
+        description="Admitted, Running, Suspended, Preempted, Complete, Failed (also when cancelled), Finished "
+        "(Complete or Failed) and Stalled.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     observedGeneration: int | None = Field(None, description="The generation of the spec that this status is about.")
@@ -230,7 +287,7 @@ class BatchJobStatus(ApiModel):
 
     @property
     def has_ended(self) -> bool:
-        """COMPLETED or FAILED was written; False before the first write."""
+        """COMPLETED, FAILED or CANCELLED was written; False before the first write."""
         return self.status is not None and self.status.is_terminal
 
 
@@ -246,6 +303,13 @@ class BatchJob(ApiModel):
     deleting: bool
     spec: BatchJobSpec
     status: BatchJobStatus
+    retry_requested: str = ""
+    """The value of the annotation; "" where there is none."""
+    cancel_requested: str = ""
+    tracked_by: str = ""
+    """The GitOps tool that keeps this object, and would make it again if it were deleted; "" where none does."""
+    trimmed: bool = False
+    """Inputs and parameters were let go, because the job had ended."""
     problem: str = ""
     """What could not be read of the spec, e.g. of a stored object that predates a rule of the schema."""
     unreadable_status: str = ""
@@ -266,7 +330,7 @@ class BatchJobObject(ApiModel):
     """A batch job whose unit of work is an input file: it runs a pipeline of the registry over input files, and
     its status reads as the batch API's answer."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_NAME))
+    model_config = ConfigDict(json_schema_extra=validations(_NAME, _SETTLED))
 
     spec: BatchJobSpec
     status: BatchJobStatus | None = None

@@ -2,7 +2,7 @@
 
 `Complete` and `Failed` mean what they mean for batch/v1 Job; `Finished` covers both, for
 ``kubectl wait --for=condition=Finished``. `Stalled` is True only where nothing but a change of the
-spec or of the registry helps (the kstatus convention).
+spec or of the registry helps (the kstatus convention). A cancelled job is `Failed`, reason Cancelled.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,8 @@ from batch_operator.api.v1alpha1.schema_types import ApiModel, Timestamp
 class ConditionType(StrEnum):
     ADMITTED = "Admitted"
     RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    PREEMPTED = "Preempted"
     COMPLETE = "Complete"
     FAILED = "Failed"
     FINISHED = "Finished"
@@ -32,6 +34,15 @@ class Reason(StrEnum):
     COMPLETED = "Completed"
     FAILED = "Failed"
     STOPPING = "Stopping"
+    RETRYING = "Retrying"
+    BACK_OFF = "BackOff"
+    PREEMPTED = "Preempted"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    CANCELLED = "Cancelled"
+    RETRY_REQUESTED = "RetryRequested"
+    REQUEST_REFUSED = "RequestRefused"
+    KEPT = "Kept"
     RESOLVED = "Resolved"
     PIPELINE_NOT_FOUND = "PipelineNotFound"
     AMBIGUOUS_PIPELINE = "AmbiguousPipeline"
@@ -41,9 +52,12 @@ class Reason(StrEnum):
     # the error codes of status.error, as condition reasons
     INVALID_REQUEST = "InvalidRequest"
     START_FAILED = "StartFailed"
-    WORKER_FAILED = "WorkerFailed"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    PREEMPTIONS_EXHAUSTED = "PreemptionsExhausted"
     INPUTS_FAILED = "InputsFailed"
-    POD_LOST = "PodLost"
+    ASSIGN_TIMEOUT = "AssignTimeout"
+    START_TIMEOUT = "StartTimeout"
+    RUN_TIMEOUT = "RunTimeout"
     TAMPERED = "Tampered"
 
     @classmethod

@@ -1,30 +1,35 @@
 """Objects as the API server sends them -> models. Total: what cannot be read becomes a job that says so."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from batch_operator.api import nesting
+from batch_operator.api import names, nesting
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobSpec, BatchJobStatus
+
+MAX_REQUEST = 64
 
 
 def decode_job(raw: Mapping[str, Any], known: BatchJob | None = None) -> BatchJob:
     """`known`: an earlier reading of the same object, whose spec is kept while the generation is the same
     (a spec of 10,000 inputs is dear to read, and status writes do not change it).
 
-    A job that has ended is kept without its inputs and parameters, which nobody asks for any more: 5 MiB each at
-    10,000 inputs.
+    A job that has ended is kept without its inputs and parameters, which nobody asks for until it is retried: 5 MiB
+    each at 10,000 inputs.
     """
     meta = raw["metadata"]
     status, unreadable = _status(raw.get("status") or {})
-    if known is not None and (known.uid, known.generation) == (meta["uid"], meta["generation"]):
-        spec, problem = known.spec, known.problem
+    same = known is not None and (known.uid, known.generation) == (meta["uid"], meta["generation"])
+    if known is not None and same and (status.has_ended or not known.trimmed):
+        spec, problem, trimmed = known.spec, known.problem, known.trimmed
     else:
-        spec, problem = _spec(raw.get("spec") or {})
-    if status.has_ended and (spec.inputs or spec.parameters):
-        spec = spec.model_copy(update={"inputs": None, "parameters": None})
+        (spec, problem), trimmed = _spec(raw.get("spec") or {}), False
+    if status.has_ended and not trimmed:
+        spec, trimmed = spec.model_copy(update={"inputs": None, "parameters": None}), True
+    annotations = meta.get("annotations") or {}
     return BatchJob(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -35,9 +40,33 @@ def decode_job(raw: Mapping[str, Any], known: BatchJob | None = None) -> BatchJo
         deleting="deletionTimestamp" in meta,
         spec=spec,
         status=status,
+        retry_requested=_request(annotations.get(names.RETRY_ANNOTATION)),
+        cancel_requested=_request(annotations.get(names.CANCEL_ANNOTATION)),
+        tracked_by=_tracked_by(meta.get("labels") or {}, annotations),
+        trimmed=trimmed,
         problem=problem,
         unreadable_status=unreadable,
     )
+
+
+_TRACKERS = (
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("app.kubernetes.io/instance", "Argo CD or Helm"),  # Argo CD's mark before 3.0
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+)
+
+
+def _tracked_by(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
+    return next((tool for mark, tool in _TRACKERS if mark in labels or mark in annotations), "")
+
+
+def _request(value: str | None) -> str:
+    """An annotation's value stands in the status once it is answered, and may be 256 KiB long."""
+    if value is None or len(value) <= MAX_REQUEST:
+        return value or ""
+    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _spec(raw: Mapping[str, Any]) -> tuple[BatchJobSpec, str]:

@@ -156,6 +156,18 @@ class Component(ApiModel):
     args: list[Text] | None = Field(None, max_length=64, description="Its arguments. Default: the image's.")
     resources: Resources | None = Field(None, description="What one pod gets.")
     max_parallelism: int | None = Field(None, ge=1, le=1000, description="The most pods that a job may ask for.")
+    restart_scope: Literal["Index", "Job"] | None = Field(
+        None,
+        description="What starts again after a pod is lost: Index, that pod alone; Job, all of the job's pods as one "
+        "round (they depend on each other). Default: Job for type training, else Index.",
+    )
+    force_delete_after_seconds: int | None = Field(
+        None,
+        ge=-1,
+        le=86_400,
+        description="Delete a pod by force that is still terminating this long after its grace period, on a node that "
+        "is not Ready. Only for workers that bear a twin which still runs there unseen. Default: -1, never.",
+    )
     tolerations: list[Toleration] | None = Field(None, max_length=32, description="Taints that the pods tolerate.")
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] | None = Field(
         None, description="Labels that a node must have.", json_schema_extra={"maxProperties": 32}

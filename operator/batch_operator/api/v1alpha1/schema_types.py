@@ -68,24 +68,65 @@ Timestamp = Annotated[
 ComponentName = Annotated[str, Field(pattern=COMPONENT_PATTERN)]
 
 
-class Policy(ApiModel):
-    """When a job with failed inputs fails, and how its pods are ended. Absent fields are inherited."""
+_PIPELINE_ELSE = "Default: the pipeline's retry_policy, else"
+_MOST_SECONDS = 31_536_000
 
-    max_failed_inputs: int | None = Field(
+
+def _limit(description: str, default: int) -> Any:
+    """A number of which -1 is no limit."""
+    return Field(
+        None, ge=-1, le=_MOST_SECONDS, description=f"{description} -1 is no limit. {_PIPELINE_ELSE} {default}."
+    )
+
+
+class Policy(ApiModel):
+    """Retries, preemptions, timeouts, and when a job with failed inputs fails. Absent fields are inherited."""
+
+    max_retries: int | None = _limit(
+        "How often a failed pod is replaced, per index (restart_scope Index) or per job (restart_scope Job).", 3
+    )
+    backoff_seconds: int | None = Field(
         None,
-        ge=-1,
-        description="How many inputs may fail before the job counts as FAILED; judged when every input has "
-        "ended. -1 is no limit. Default: the pipeline's retry_policy, else 0.",
+        ge=0,
+        le=86_400,
+        description=f"Wait before the first retry; it doubles with each further one. {_PIPELINE_ELSE} 10.",
+    )
+    backoff_limit_seconds: int | None = Field(
+        None, ge=0, le=86_400, description=f"The longest wait before a retry. {_PIPELINE_ELSE} 600."
+    )
+    max_preemptions: int | None = _limit(
+        "How often pods may be preempted before the job counts as FAILED; 0 fails it at the first.", -1
+    )
+    max_failed_inputs: int | None = _limit(
+        "How many inputs may fail before the job counts as FAILED; judged when every input has ended.", 0
     )
     fail_fast: bool | None = Field(
         None,
-        description="Judge max_failed_inputs at once, not only when every input has ended. "
-        "Default: the pipeline's retry_policy, else false.",
+        description=f"Judge max_failed_inputs at once, not only when every input has ended. {_PIPELINE_ELSE} false.",
+    )
+    assign_timeout_seconds: int | None = _limit("How long the job may wait for its admission before it fails.", -1)
+    start_timeout_seconds: int | None = _limit(
+        "How long an admitted job may take to start before it goes back to the queue; after the third time it fails.",
+        600,
+    )
+    run_timeout_seconds: int | None = _limit(
+        "How long the job may run, over all attempts, before it fails; waiting and suspension do not count.", -1
     )
     grace_seconds: int | None = Field(
         None,
         ge=0,
         le=3600,
-        description="Seconds between SIGTERM and SIGKILL when a pod is stopped. "
-        "Default: the pipeline's retry_policy, else 30.",
+        description=f"Seconds between SIGTERM and SIGKILL when a pod is stopped. {_PIPELINE_ELSE} 30.",
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        None,
+        ge=-1,
+        le=_MOST_SECONDS,
+        description="How long the pods and the ConfigMap of a finished job are kept; its results are never touched. "
+        f"-1 keeps them with the job. {_PIPELINE_ELSE} -1.",
+    )
+    ttl_deletes_job: bool | None = Field(
+        None,
+        description="ttl_seconds_after_finished deletes the BatchJob itself too, unless Argo CD or Flux tracks it. "
+        f"{_PIPELINE_ELSE} false.",
     )

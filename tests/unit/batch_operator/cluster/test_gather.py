@@ -1,5 +1,6 @@
 """What gather asks the API server for, and what it makes of the answers."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +11,19 @@ from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.observations import Observations
 from batch_operator.resources.configmap import configmap
-from batch_operator.snapshot import RuleSettings
-from tests.builders import NOW, admitted, make_batchjob, make_pipeline, make_pod
+from batch_operator.snapshot import NodeRecord, RuleSettings
+from tests.builders import (
+    NOW,
+    admitted,
+    make_batchjob,
+    make_pipeline,
+    make_pod,
+    make_raw_pod,
+    make_snapshot,
+    run_to,
+)
+
+NODE = NodeRecord("node-1", "node-uid", "10", ready=True, out_of_service=False)
 
 
 class Reader:
@@ -64,7 +76,7 @@ async def test_a_job_file_that_is_not_the_pinned_one_is_none(replaced: bool) -> 
 
 async def test_pods_and_their_reports_come_by_owner() -> None:
     seen = Observations()
-    pod = make_pod(0)
+    pod = make_pod(0, node="")
     seen.pods.apply("ADDED", pod)
     seen.pods.apply("ADDED", make_pod(1, owner_uid="another-job"))
     assert (await snapshot_of(Reader({}), seen, make_batchjob())).pods == (pod,)
@@ -81,21 +93,69 @@ async def test_the_organization_is_the_namespaces_label(labels: dict[str, str], 
     assert len(reader.asked) == 1
 
 
-async def test_a_pod_is_slow_since_it_was_first_seen_so() -> None:
-    seen = Observations()
-    job = make_batchjob()
-    for minute, reason in enumerate(("ErrImagePull", "ImagePullBackOff", "ContainerCreating", "ErrImagePull")):
-        seen.pods.apply("MODIFIED", make_pod(0, "Pending", waiting_reason=reason, resource_version=str(300 + minute)))
-        now = NOW + timedelta(minutes=minute)
-        found = await job_snapshot(Reader({}), seen, job, RuleSettings(), now, org_labels=False)
-        expected = {"ContainerCreating": None}.get(reason, NOW + timedelta(minutes=3 if minute == 3 else 0))
-        assert found.slow_since.get(make_pod(0).uid) == expected
+@pytest.mark.parametrize(
+    ("node", "second", "gone", "unready"),
+    [
+        pytest.param(NODE, 0, False, False, id="ready"),
+        pytest.param(replace(NODE, ready=False), 9999, False, True, id="not ready: the pod may still run there"),
+        pytest.param(replace(NODE, out_of_service=True), 0, True, False, id="declared dead"),
+        pytest.param(None, 39, False, True, id="missing, but its event may be on the way"),
+        pytest.param(None, 40, True, True, id="missing for good"),
+    ],
+)
+async def test_a_pod_without_a_node_does_not_run(
+    node: NodeRecord | None, second: float, gone: bool, unready: bool
+) -> None:
+    seen, job = Observations(), make_batchjob()
+    seen.pods.apply("ADDED", make_pod(0))
+    if node is not None:
+        seen.nodes.apply("ADDED", node)
+    await job_snapshot(Reader({}), seen, job, RuleSettings(), NOW, org_labels=False)
+    found = await job_snapshot(Reader({}), seen, job, RuleSettings(), NOW + timedelta(seconds=second), org_labels=False)
+    assert (found.pods[0].node_gone, found.pods[0].node_unready) == (gone, unready)
+    assert found.pods[0].is_live is not gone
+
+
+class TestVanishedPods:
+    """A pod that status says was there, and no store has."""
+
+    POD = f"/api/v1/namespaces/team-a/pods/{make_pod(1).name}"
+
+    async def observed(self) -> tuple[Any, Any]:
+        job, file = admitted()
+        return run_to(job, make_snapshot(job_file=file, pods=(make_pod(0), make_pod(1))))[0], file
+
+    async def test_the_server_says_that_it_is_gone(self) -> None:
+        job, file = await self.observed()
+        seen = Observations(job_files={job.uid: file})
+        seen.pods.apply("ADDED", make_pod(0))
+        reader = Reader({})
+        found = await snapshot_of(reader, seen, job)
+        assert [(p.index, p.attempt, p.deleted) for p in found.pods] == [(0, 0, False), (1, 0, True)]
+        assert reader.asked == [self.POD]
+        await snapshot_of(reader, seen, job)
+        assert reader.asked == [self.POD], "asked once"
+
+    async def test_a_store_that_lags_is_not_believed(self) -> None:
+        job, file = await self.observed()
+        seen = Observations(job_files={job.uid: file})
+        seen.pods.apply("ADDED", make_pod(0))
+        reader = Reader({self.POD: make_raw_pod(make_pod(1))})
+        found = await snapshot_of(reader, seen, job)
+        assert [p.is_live for p in found.pods] == [True, True]
+
+    async def test_what_was_never_seen_is_not_asked_for(self) -> None:
+        job, file = admitted()
+        reader = Reader({})
+        await snapshot_of(reader, Observations(job_files={job.uid: file}), job)
+        assert reader.asked == []
 
 
 async def test_a_pod_that_does_not_start_makes_it_look_for_the_configmap_again() -> None:
     job, file = admitted()
     seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
     seen.pods.apply("ADDED", make_pod(0, "Pending", waiting_reason="ContainerCreating"))
+    seen.nodes.apply("ADDED", NODE)
     assert (await snapshot_of(reader, seen, job)).job_file == file
     del reader.objects[CONFIG_MAP]
     for second, expected in ((10, file), (40, None)):

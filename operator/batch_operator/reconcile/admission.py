@@ -1,0 +1,94 @@
+"""A job without pods waits for its admission: new, preempted, in back-off, retried or suspended.
+
+So far nothing is scarce, and a job is admitted as soon as nothing holds it back. Called by reconcile.batchjob for the
+first sight, by reconcile.running afterwards.
+"""
+
+from datetime import datetime
+
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Ledger
+from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.policies import timeouts
+from batch_operator.policies.effective_policy import EffectivePolicy
+from batch_operator.policies.progress import Progress
+from batch_operator.reconcile import pods_of_job, rounds, stopping
+from batch_operator.reconcile import status as statuses
+from batch_operator.reconcile.plan import Plan
+from batch_operator.reconcile.rounds import Round
+from batch_operator.snapshot import JobSnapshot
+
+_REFUSED = (Reason.NAMESPACE_QUOTA, Reason.CREATE_REFUSED)
+
+
+def is_waiting(status: BatchJobStatus) -> bool:
+    """PENDING and PREEMPTED jobs wait, but for those whose pods are authorised and only refused."""
+    if status.status not in (JobStatus.PENDING, JobStatus.PREEMPTED):
+        return False
+    admitted = next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
+    return admitted is None or admitted.reason not in _REFUSED
+
+
+def wait(
+    job: BatchJob,
+    status: BatchJobStatus,
+    file: JobFile,
+    done: Progress,
+    seen: JobSnapshot,
+    policy: EffectivePolicy,
+    now: datetime,
+) -> tuple[Plan, BatchJobStatus]:
+    """One pass over a waiting job: admitted, or how long it still waits, or failed for having waited too long."""
+    ledger = status.ledger
+    assert ledger is not None, "a resolved job has a ledger"
+    living = [p for p in seen.pods if p.is_live]
+    if living:  # a create whose answer was lost, or by an operator that was paused
+        deletes = stopping.pod_deletes(living, seen, now, policy)
+        return Plan("Waiting", f"{len(living)} pods of an earlier round are still ending", deletes=deletes), status
+    if job.spec.suspend:
+        return stopping.suspended(status, now)
+    if ledger.waiting_since is None:  # suspended until now, or made by an operator that did not note it
+        ledger = ledger.model_copy(update={"waiting_since": now})
+        status = status.model_copy(update={"ledger": ledger})
+    known = rounds.read(ledger.components)
+    due = _due(ledger, known)
+    timeout = timeouts.assign_due(ledger.waiting_since, policy)
+    if due is not None and due > now:
+        return Plan("BackOff", status.message or "", requeue_after=due - now), status
+    if timeout is not None and now >= timeout:
+        why = timeouts.assign_failure(policy, status.message or "")
+        return stopping.stop(job, status, stopping.failing(job, why), seen, now, policy)
+    goes_on = any(r.next_retry for r in known.values())
+    return admit(job, status, file, known if goes_on else rounds.next_round(file, known, done.ended), done, seen, now)
+
+
+def _due(ledger: Ledger, known: dict[str, Round]) -> datetime | None:
+    retries = [when for r in known.values() for when in r.next_retry.values()]
+    moments = [m for m in (ledger.next_admission, min(retries, default=None)) if m is not None]
+    return max(moments, default=None)
+
+
+def admit(
+    job: BatchJob,
+    status: BatchJobStatus,
+    file: JobFile,
+    begun: dict[str, Round],
+    done: Progress,
+    seen: JobSnapshot,
+    now: datetime,
+) -> tuple[Plan, BatchJobStatus]:
+    """ADMITTED, with the round `begun`; its pods are made in the same pass, once status says so."""
+    ledger = (status.ledger or Ledger()).model_copy(
+        update={
+            "components": rounds.written(begun),
+            "starting_since": now,
+            "waiting_since": None,
+            "next_admission": None,
+        }
+    )
+    made = pods_of_job.missing(job, file, begun, {}, done.ended, seen.settings, now)
+    message = pods_of_job.starting_message(len(made))
+    status = statuses.moved(
+        status, JobStatus.ADMITTED, statuses.ADMITTED, now, message=message, error=None, ledger=ledger
+    )
+    return Plan("Admitted", message, pods=made), status

@@ -1,0 +1,219 @@
+"""Rounds: a component's indexes, their attempts, what they wait for, and how inputs are shared out among them.
+
+A round begins with each admission that is not just the end of a back-off: the inputs that are still open are shared
+out anew, over as many pods as there is work for. Within a round an index keeps its block, so that a replacement
+takes up what its predecessor left. Called by reconcile; docs/architecture.md tells it in words.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from batch_operator.api import index_counts, ranges
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batchjob import ComponentLedger
+from batch_operator.policies import inputs
+from batch_operator.snapshot import PodRecord
+
+Pods = Mapping[tuple[str, int], PodRecord]
+"""The pods of the current attempts, by component and index."""
+WHOLE_JOB = "Job"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One component's ledger, read. Never changed in place."""
+
+    parallelism: int
+    inputs: frozenset[int] | None = None
+    attempt: int = 0
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    observed: frozenset[int] = frozenset()
+    succeeded: frozenset[int] = frozenset()
+    failures: Mapping[int, int] = field(default_factory=dict)
+    unstarted: Mapping[int, int] = field(default_factory=dict)
+    next_retry: Mapping[int, datetime] = field(default_factory=dict)
+    slow_since: Mapping[int, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, ledger: ComponentLedger) -> "Round":
+        return cls(
+            parallelism=ledger.parallelism,
+            inputs=None if ledger.inputs is None else ranges.parse(ledger.inputs),
+            attempt=ledger.attempt or 0,
+            attempts=index_counts.parse(ledger.attempts),
+            observed=ranges.parse(ledger.observed_indexes or ""),
+            succeeded=ranges.parse(ledger.succeeded_indexes or ""),
+            failures=index_counts.parse(ledger.failures),
+            unstarted=index_counts.parse(ledger.unstarted),
+            next_retry={int(index): when for index, when in (ledger.next_retry or {}).items()},
+            slow_since={int(index): when for index, when in (ledger.slow_since or {}).items()},
+        )
+
+    def written(self) -> ComponentLedger:
+        return ComponentLedger(
+            parallelism=self.parallelism,
+            inputs=None if self.inputs is None else ranges.format_ranges(self.inputs),
+            attempt=self.attempt or None,
+            attempts=index_counts.format_counts(self.attempts),
+            observed_indexes=ranges.format_ranges(self.observed) or None,
+            succeeded_indexes=ranges.format_ranges(self.succeeded) or None,
+            failures=index_counts.format_counts(self.failures),
+            unstarted=index_counts.format_counts(self.unstarted),
+            next_retry={str(i): when for i, when in sorted(self.next_retry.items())} or None,
+            slow_since={str(i): when for i, when in sorted(self.slow_since.items())} or None,
+        )
+
+    def attempt_of(self, index: int) -> int:
+        return self.attempts.get(index, self.attempt)
+
+    def replaced(self, index: int) -> "Round":
+        """The index's pod is lost: the next one is another attempt, of which nothing is known yet."""
+        return replace(
+            self,
+            attempts={**self.attempts, index: self.attempt_of(index) + 1},
+            observed=self.observed - {index},
+            slow_since=without(self.slow_since, index),
+            next_retry=without(self.next_retry, index),
+        )
+
+    def blocks(self, numbers: Collection[int] | None) -> list[tuple[int, ...]]:
+        """The block of each index; `numbers`: the component's inputs, None where it has no tracked port."""
+        if numbers is None:
+            return [()] * self.parallelism
+        shared = sorted(numbers if self.inputs is None else self.inputs & set(numbers))
+        return inputs.blocks(shared, self.parallelism)
+
+    @property
+    def open_indexes(self) -> tuple[int, ...]:
+        return tuple(index for index in range(self.parallelism) if index not in self.succeeded)
+
+
+def without(numbers: Mapping[int, T], index: int) -> dict[int, T]:
+    return {key: value for key, value in numbers.items() if key != index}
+
+
+def read(components: Mapping[str, ComponentLedger] | None) -> dict[str, Round]:
+    return {name: Round.read(ledger) for name, ledger in (components or {}).items()}
+
+
+def written(rounds: Mapping[str, Round]) -> dict[str, ComponentLedger]:
+    return {name: known.written() for name, known in rounds.items()}
+
+
+def current_pods(pods: Iterable[PodRecord], rounds: Mapping[str, Round]) -> dict[tuple[str, int], PodRecord]:
+    """Pods that status authorises; one that somebody else hung on the job counts for nothing."""
+    return {
+        (p.component, p.index): p
+        for p in pods
+        if p.component in rounds
+        and 0 <= p.index < rounds[p.component].parallelism
+        and p.attempt == rounds[p.component].attempt_of(p.index)
+    }
+
+
+def superseded(pods: Iterable[PodRecord], rounds: Mapping[str, Round]) -> list[PodRecord]:
+    """Pods of earlier attempts that still exist alive: their node was gone, and came back."""
+    return [
+        p
+        for p in pods
+        if p.component in rounds
+        and not (p.deleted or p.is_terminal or p.deleting)
+        and 0 <= p.attempt < rounds[p.component].attempt_of(p.index)
+    ]
+
+
+def observed(rounds: Mapping[str, Round], pods: Pods) -> dict[str, Round]:
+    """With every pod noted that is there: what is noted and missing later was deleted by somebody else."""
+    return {
+        name: replace(known, observed=known.observed | {index for component, index in pods if component == name})
+        for name, known in rounds.items()
+    }
+
+
+def settled(file: JobFile, rounds: Mapping[str, Round], pods: Pods, ended: Collection[int]) -> dict[str, Round]:
+    """With every index noted as succeeded whose inputs have all ended and whose pod lives no more, also where the
+    pod itself is forgotten."""
+    result = {}
+    for name, known in rounds.items():
+        blocks = known.blocks(file.numbers.get(name))
+        done = {
+            index
+            for index in known.open_indexes
+            if blocks[index]
+            and all(number in ended for number in blocks[index])
+            and not ((pod := pods.get((name, index))) and pod.is_live)
+        }
+        result[name] = replace(known, succeeded=known.succeeded | done) if done else known
+    return result
+
+
+def next_round(file: JobFile, rounds: Mapping[str, Round], ended: Collection[int]) -> dict[str, Round]:
+    """The open inputs shared out anew, every index at an attempt that was never used.
+
+    A block inherits the highest counts of the indexes that its inputs come from, so that no input escapes its limit
+    by being dealt to another index.
+    """
+    return {name: _next(file, name, known, ended) for name, known in rounds.items()}
+
+
+def _next(file: JobFile, name: str, known: Round, ended: Collection[int]) -> Round:
+    used = [known.attempt_of(i) + (i in known.observed) for i in range(known.parallelism)]
+    attempt = max([known.attempt, *used])
+    numbers = file.numbers.get(name)
+    if numbers is None:
+        all_or_nothing = scope(file, name) == WHOLE_JOB and known.open_indexes
+        return Round(
+            parallelism=known.parallelism,
+            attempt=attempt,
+            succeeded=frozenset() if all_or_nothing else known.succeeded,
+            failures=known.failures,
+            unstarted=known.unstarted,
+        )
+    still_open = frozenset(numbers) - frozenset(ended)
+    begun = Round(
+        parallelism=min(file.parallelism(name), len(still_open)),
+        inputs=None if len(still_open) == len(numbers) else still_open,
+        attempt=attempt,
+    )
+    origin = {number: index for index, block in enumerate(known.blocks(numbers)) for number in block}
+    blocks = begun.blocks(numbers)
+    return replace(
+        begun,
+        failures=_inherited(known.failures, blocks, origin),
+        unstarted=_inherited(known.unstarted, blocks, origin),
+    )
+
+
+def _inherited(counts: Mapping[int, int], blocks: Iterable[Iterable[int]], origin: Mapping[int, int]) -> dict[int, int]:
+    found = {
+        index: max((counts.get(origin[number], 0) for number in block if number in origin), default=0)
+        for index, block in enumerate(blocks)
+    }
+    return {index: count for index, count in found.items() if count}
+
+
+def scope(file: JobFile, component: str) -> str:
+    """Index or Job: what starts again after one of the component's pods is lost."""
+    given = file.components[component].restart_scope
+    return given or (WHOLE_JOB if file.document["pipeline_type"] == "training" else "Index")
+
+
+def has_started(file: JobFile, rounds: Mapping[str, Round], pods: Pods) -> bool:
+    """Scope Job: every index has; scope Index: some pod of each component has (design section 3)."""
+    return all(_component_has_started(scope(file, name), name, known, pods) for name, known in rounds.items())
+
+
+def _component_has_started(scope: str, name: str, known: Round, pods: Pods) -> bool:
+    started = {i for i in range(known.parallelism) if (p := pods.get((name, i))) and p.started_at is not None}
+    started |= known.succeeded
+    if scope == WHOLE_JOB:
+        return len(started) >= known.parallelism
+    return bool(started) or known.parallelism == 0 or bool(known.failures)
+
+
+def waits(rounds: Mapping[str, Round], now: datetime) -> list[datetime]:
+    """When indexes in back-off may go on, soonest first; only moments to come."""
+    return sorted(when for known in rounds.values() for when in known.next_retry.values() if when > now)
