@@ -166,15 +166,18 @@ def record_of(manifest: Mapping[str, Any], number: int = 0, status: Mapping[str,
     return decode_pod({**manifest, "metadata": metadata, "status": dict(status or {"phase": "Pending"})})
 
 
-def after(job: BatchJob, plan: Plan) -> BatchJob:
-    """The job as the next pass sees it, once the plan's status is written."""
+def after(job: BatchJob, plan: Plan, spec: Mapping[str, Any] | None = None) -> BatchJob:
+    """The job as the next pass sees it, once the plan's status is written. `spec`: as it is stored, for a job that
+    has ended, whose inputs the operator has let go."""
     if plan.status is None:
         return job
     version = str(int(job.resource_version) + 1)
     written = statuses.as_written(plan.status)
-    raw = make_raw_batchjob(job.spec.model_dump(exclude_none=True), written, name=job.name, resourceVersion=version)
-    raw["metadata"]["generation"] = job.generation
-    return decode_job(raw)
+    stored = spec or job.spec.model_dump(exclude_none=True)
+    raw = make_raw_batchjob(stored, written, name=job.name, resourceVersion=version, generation=job.generation)
+    return decode_job(raw).model_copy(
+        update={name: getattr(job, name) for name in ("retry_requested", "cancel_requested", "tracked_by")}
+    )
 
 
 def status_of(plan: Plan) -> Any:

@@ -62,7 +62,7 @@ def outcome(pod: PodRecord, ended_inputs: Collection[int] = ()) -> Outcome:
 def was_disrupted(pod: PodRecord) -> bool:
     """Somebody wants this pod away, also while it still lives: by condition (DisruptionTarget or Kueue's
     TerminationTarget; the type counts, never the reason: KEP-3329), by a deletion, or with its node."""
-    return pod.disruption != "" or pod.node_gone or _ended_by_deletion(pod)
+    return pod.disruption != "" or (pod.node_gone and not pod.is_terminal) or _ended_by_deletion(pod)
 
 
 def has_started(pod: PodRecord) -> bool:

@@ -58,8 +58,13 @@ def wait(
     if timeout is not None and now >= timeout:
         why = timeouts.assign_failure(policy, status.message or "")
         return stopping.stop(job, status, stopping.failing(job, why), seen, now, policy)
+    return admit(job, status, file, begun(file, known, done), done, seen, now)
+
+
+def begun(file: JobFile, known: dict[str, Round], done: Progress) -> dict[str, Round]:
+    """The round with which a waiting job goes on: after a back-off the one that was, else a new one."""
     goes_on = any(r.next_retry for r in known.values())
-    return admit(job, status, file, known if goes_on else rounds.next_round(file, known, done.ended), done, seen, now)
+    return known if goes_on else rounds.next_round(file, known, done.ended)
 
 
 def _due(ledger: Ledger, known: dict[str, Round]) -> datetime | None:
@@ -72,21 +77,21 @@ def admit(
     job: BatchJob,
     status: BatchJobStatus,
     file: JobFile,
-    begun: dict[str, Round],
+    first: dict[str, Round],
     done: Progress,
     seen: JobSnapshot,
     now: datetime,
 ) -> tuple[Plan, BatchJobStatus]:
-    """ADMITTED, with the round `begun`; its pods are made in the same pass, once status says so."""
+    """ADMITTED, with the round `first`; its pods are made in the same pass, once status says so."""
     ledger = (status.ledger or Ledger()).model_copy(
         update={
-            "components": rounds.written(begun),
+            "components": rounds.written(first),
             "starting_since": now,
             "waiting_since": None,
             "next_admission": None,
         }
     )
-    made = pods_of_job.missing(job, file, begun, {}, done.ended, seen.settings, now)
+    made = pods_of_job.missing(job, file, first, {}, done.ended, seen.settings, now)
     message = pods_of_job.starting_message(len(made))
     status = statuses.moved(
         status, JobStatus.ADMITTED, statuses.ADMITTED, now, message=message, error=None, ledger=ledger

@@ -69,6 +69,12 @@ class Round:
     def attempt_of(self, index: int) -> int:
         return self.attempts.get(index, self.attempt)
 
+    @property
+    def next_attempt(self) -> int:
+        """One that no pod of the component ever had."""
+        used = [self.attempt_of(i) + (i in self.observed) for i in range(self.parallelism)]
+        return max([self.attempt, *used])
+
     def replaced(self, index: int) -> "Round":
         """The index's pod is lost: the next one is another attempt, of which nothing is known yet."""
         return replace(
@@ -150,6 +156,14 @@ def settled(file: JobFile, rounds: Mapping[str, Round], pods: Pods, ended: Colle
     return result
 
 
+def reopened(rounds: Mapping[str, Round]) -> dict[str, Round]:
+    """A retry request: limits count anew, and what the earlier pods said of their inputs is over."""
+    return {
+        name: Round(known.parallelism, known.inputs, known.next_attempt, succeeded=known.succeeded)
+        for name, known in rounds.items()
+    }
+
+
 def next_round(file: JobFile, rounds: Mapping[str, Round], ended: Collection[int]) -> dict[str, Round]:
     """The open inputs shared out anew, every index at an attempt that was never used.
 
@@ -160,8 +174,7 @@ def next_round(file: JobFile, rounds: Mapping[str, Round], ended: Collection[int
 
 
 def _next(file: JobFile, name: str, known: Round, ended: Collection[int]) -> Round:
-    used = [known.attempt_of(i) + (i in known.observed) for i in range(known.parallelism)]
-    attempt = max([known.attempt, *used])
+    attempt = known.next_attempt
     numbers = file.numbers.get(name)
     if numbers is None:
         all_or_nothing = scope(file, name) == WHOLE_JOB and known.open_indexes

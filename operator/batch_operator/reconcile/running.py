@@ -68,7 +68,10 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     view = _View(job, file, seen, now, policy, done, pods)
     if ledger.stopping is not None:
         return stopping.go_on(job, status, seen, now, policy, done.notices)
-    ended = all(not r.open_indexes for r in _rounds(status).values())
+    known = _rounds(status)
+    if admission.is_waiting(status):  # judged by what it would go on with
+        known = admission.begun(file, known, done)
+    ended = all(not r.open_indexes for r in known.values())
     why = success.inputs_failure(done, policy, ended=ended)
     if why is not None:
         return _fail(view, status, why)

@@ -14,7 +14,7 @@ from batch_operator.policies import progress as progress_policy
 from batch_operator.policies import requests
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure, Stalled
-from batch_operator.reconcile import transitions
+from batch_operator.reconcile import rounds, transitions
 
 ADMITTED = (
     (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
@@ -239,7 +239,6 @@ def _closed(ledger: Ledger | None, now: datetime) -> Ledger | None:
 def retried(job: BatchJob, status: BatchJobStatus, now: datetime) -> BatchJobStatus:
     """FAILED or CANCELLED -> PENDING on request: failed inputs open again, limits and back-off count anew."""
     retries = (status.retry_count or 0) + 1
-    counted_anew = {"failures": None, "unstarted": None}
     ledger = requests.retry_answered(status.ledger, job.retry_requested).model_copy(
         update={
             "failed_inputs": None,
@@ -251,7 +250,7 @@ def retried(job: BatchJob, status: BatchJobStatus, now: datetime) -> BatchJobSta
             "children_deleted_at": None,
         }
     )
-    components = {n: known.model_copy(update=counted_anew) for n, known in (ledger.components or {}).items()}
+    components = rounds.written(rounds.reopened(rounds.read(ledger.components)))
     ledger = ledger.model_copy(update={"components": components or None})
     counts = status.input_progress
     if counts is not None:

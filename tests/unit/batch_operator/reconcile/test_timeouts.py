@@ -1,0 +1,182 @@
+"""Assign, start and run timeouts, the time to live, and deletion by force."""
+
+from dataclasses import replace
+
+import pytest
+
+from batch_operator.snapshot import Refusal
+from tests.builders import NOW, make_pipeline, seconds
+from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
+
+
+def _expired(course: Course) -> list[str]:
+    return sorted(delete.name[-3:] for delete in course.plan.expired)
+
+
+def _forced(course: Course) -> list[tuple[str, int]]:
+    return [(delete.name[-3:], delete.grace_seconds) for delete in course.plan.deletes]
+
+
+class TestAssign:
+    def test_a_pipeline_that_never_comes(self) -> None:
+        course = Course(inputs(2, 1, pipeline_key="unknown", policy={"assign_timeout_seconds": 60})).at(0)
+        assert course.plan.requeue_after == seconds(60)
+        course.at(59)
+        assert course.state == "PENDING"
+        course.at(60)
+        assert (course.state, course.error_code) == ("FAILED", "ASSIGN_TIMEOUT")
+        assert "'unknown' not found in registry" in str(course.status.message)
+
+    def test_a_quota_that_stays_full(self) -> None:
+        course = Course(inputs(2, 1, policy={"assign_timeout_seconds": 60})).at(0)
+        course.pods.clear()
+        refusal = Refusal("Quota", "exceeded quota: gpus", NOW, times=9)
+        course.snapshot = replace(course.snapshot, refusal=refusal)
+        course.at(1).at(60)
+        assert course.state == "PENDING"
+        course.at(61)
+        assert (course.state, course.error_code) == ("FAILED", "ASSIGN_TIMEOUT")
+
+    def test_a_back_off_is_no_waiting(self) -> None:
+        policy = {"assign_timeout_seconds": 5, "backoff_seconds": 100}
+        course = Course(inputs(2, 1, policy=policy)).at(0).runs(0).at(1).fails(0).at(10).at(109).at(110)
+        assert course.state == "ADMITTED"
+
+
+class TestStart:
+    def test_back_to_the_queue_with_growing_delay_then_failed(self) -> None:
+        course = Course(inputs(4, 2)).at(0).at(599)
+        assert course.plan.requeue_after == seconds(1)
+        begin = 0
+        for attempt, delay in enumerate((60, 120)):
+            end = begin + 600
+            course.at(end)
+            assert all(pod.deleting for pod in course.pods.values())
+            course.gone(0, attempt).gone(1, attempt).at(end + 1)
+            assert (course.state, course.living) == ("PENDING", [])
+            course.at(end + delay - 1)
+            assert course.living == []
+            begin = end + delay
+            course.at(begin)
+            assert course.state == "ADMITTED"
+        course.at(begin + 600).gone(0, 2).gone(1, 2).at(begin + 601)
+        assert (course.state, course.error_code, course.counts) == ("FAILED", "START_TIMEOUT", (0, 0))
+
+    def test_scope_index_has_started_with_one_pod_of_each_component(self) -> None:
+        course = Course(inputs(4, 2)).at(0).runs(0).at(10).at(5000)
+        assert (course.state, course.living) == ("RUNNING", [(0, 0), (1, 0)])
+
+    def test_a_component_none_of_whose_pods_runs_holds_the_clock(self) -> None:
+        two = {"components": {n: {"image": "example.org/x:1"} for n in ("worker", "server")}}
+        course = Course(inputs(2, 1), **two).at(0).runs(0).at(10).at(600)
+        assert course.ledger.stopping is not None
+        assert course.ledger.stopping.reason == "StartTimeout"
+
+    def test_scope_job_has_started_with_every_pod(self) -> None:
+        course = Course(inputs(4, 2), **TRAINING).at(0).runs(0).at(10).at(600)
+        assert course.ledger.stopping is not None
+
+    def test_a_replacement_that_finds_no_place_does_not_stop_its_siblings(self) -> None:
+        course = Course(inputs(4, 2)).at(0).runs(0, 1).at(10).preempted(0).at(20).at(5000)
+        assert (course.state, course.living) == ("RUNNING", [(0, 1), (1, 0)])
+
+    def test_once_it_has_started_the_row_is_broken(self) -> None:
+        course = Course(inputs(2, 1)).at(0).at(600).gone(0).at(601).at(660).runs(0, attempt=1).at(661)
+        assert course.ledger.start_timeouts is None
+
+    def test_it_can_be_switched_off(self) -> None:
+        course = Course(inputs(2, 1, policy={"start_timeout_seconds": -1})).at(0).at(1_000_000)
+        assert course.state == "ADMITTED"
+
+
+class TestRun:
+    def test_it_counts_over_all_attempts(self) -> None:
+        course = Course(inputs(2, 1, policy={"run_timeout_seconds": 100})).at(0).runs(0).at(10)
+        course.preempted(0).at(60).runs(0, attempt=1).at(1000)
+        assert course.ledger.run_seconds == 50
+        course.at(1049)
+        assert course.ledger.stopping is None
+        course.at(1050).gone(0, 1).at(1051)
+        assert (course.state, course.error_code) == ("FAILED", "RUN_TIMEOUT")
+
+
+class TestTimeToLive:
+    def finished(self, **policy: object) -> Course:
+        course = Course(inputs(4, 2, policy={"ttl_seconds_after_finished": 60, **policy})).at(0)
+        return course.succeeds(0, 1).at(10)
+
+    def test_the_children_go(self) -> None:
+        course = self.finished().at(69)
+        assert course.plan.requeue_after == seconds(1)
+        assert course.plan.expired == ()
+        course.at(70, passes=1)
+        assert _expired(course) == ["0-0", "1-0"]
+        assert course.plan.expired_configmap
+        assert course.state == "COMPLETED"
+        course.at(71)
+        assert (course.plan.expired, course.plan.status) == ((), None), "once"
+
+    def test_the_job_goes_with_them(self) -> None:
+        course = self.finished(ttl_deletes_job=True).at(70, passes=1)
+        assert course.plan.delete_job
+        assert course.plan.status is None
+
+    def test_a_tracked_job_stays(self) -> None:
+        course = self.finished(ttl_deletes_job=True)
+        course.job = course.job.model_copy(update={"tracked_by": "Argo CD"})
+        course.at(70, passes=1)
+        assert not course.plan.delete_job
+        assert course.events[-1] == "Kept: kept after its time to live: Argo CD tracks it and would make it again"
+
+    def test_the_pipelines_counts_too(self) -> None:
+        course = Course(inputs(4, 2), retry_policy={"ttl_seconds_after_finished": 5}).at(0).succeeds(0, 1).at(10)
+        course.file = None
+        course.at(15, passes=1)
+        assert course.plan.expired_configmap
+
+    def test_a_failed_job_too(self) -> None:
+        course = Course(inputs(2, 1, policy={"ttl_seconds_after_finished": 0, "max_retries": 0})).at(0)
+        course.fails(0).at(10, passes=1)
+        assert course.state == "FAILED"
+        course.at(10, passes=1)
+        assert len(course.plan.expired) == 1
+
+    def test_a_retry_request_comes_before_it(self) -> None:
+        policy = {"ttl_seconds_after_finished": 60, "max_retries": 0}
+        course = Course(inputs(2, 1, policy=policy)).at(0).fails(0).at(10).annotated(retry_requested="1").at(70)
+        assert course.state == "ADMITTED"
+        course.fails(0, 1).at(80).at(141)
+        assert course.ledger.children_deleted_at is not None
+
+
+class TestForce:
+    def unreachable(self, **component: object) -> Course:
+        worker = {"image": "example.org/x:1", "max_parallelism": 8, **component}
+        course = Course(inputs(4, 2), components={"worker": worker}).at(0).runs(0, 1).at(1)
+        course.pod(0, node_unready=True, disruption="DeletionByTaintManager", deleting=True)
+        return course.pod(0, deletion_asked_at=NOW + seconds(10), deletion_due=NOW + seconds(40))
+
+    def test_by_opt_in_a_pod_on_a_dead_node_is_deleted_by_force(self) -> None:
+        course = self.unreachable(force_delete_after_seconds=60).at(99)
+        assert course.plan.deletes == ()
+        assert course.plan.requeue_after == seconds(1)
+        course.at(100, passes=1)
+        assert _forced(course) == [("0-0", 0)]
+
+    @pytest.mark.parametrize("component", [{}, {"force_delete_after_seconds": -1}], ids=["default", "switched off"])
+    def test_else_never_but_the_job_says_what_to_do(self, component: dict[str, int]) -> None:
+        course = self.unreachable(**component).at(5000)
+        assert course.plan.deletes == ()
+        assert "pod tep-0190f3-worker-0-0 cannot end, since node node-1 is not Ready" in str(course.status.message)
+        assert course.counts == (0, 0), "nobody knows yet whether it runs"
+
+    def test_a_ready_node_ends_its_pods_itself(self) -> None:
+        course = self.unreachable(force_delete_after_seconds=60).pod(0, node_unready=False).at(5000)
+        assert course.plan.deletes == ()
+
+
+def test_the_registry_may_come_in_time() -> None:
+    course = Course(inputs(2, 1, pipeline_key="later", policy={"assign_timeout_seconds": 60})).at(0)
+    course.snapshot = replace(course.snapshot, pipelines=(make_pipeline(key="later"),))
+    course.at(30)
+    assert course.state == "ADMITTED"
