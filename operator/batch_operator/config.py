@@ -29,12 +29,16 @@ class Settings(BaseSettings):
     org_labels: bool = Field(False, description="Read org_id from the namespaces' labels.")
     progress_interval_seconds: float = Field(5, gt=0, description="Progress is written at most this often.")
     image_pull_timeout_seconds: float = Field(300, gt=0, description="How long a pod may fail to pull its image.")
+    start_retry_delay_seconds: float = Field(
+        60, gt=0, description="Wait of a job that did not start in time; doubles each time."
+    )
     audit_interval_seconds: float = Field(600, gt=0, description="How often lost watch events are looked for.")
 
     def rules(self, ca_certificate: str) -> RuleSettings:
         return RuleSettings(
             progress_interval=timedelta(seconds=self.progress_interval_seconds),
             image_pull_timeout=timedelta(seconds=self.image_pull_timeout_seconds),
+            start_retry_delay=timedelta(seconds=self.start_retry_delay_seconds),
             progress_url=self.progress_url,
             ca_certificate=ca_certificate if self.progress_url else "",
         )

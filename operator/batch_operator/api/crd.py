@@ -57,9 +57,11 @@ KINDS = (
         (
             ("STATUS", "string", ".status.status", 0),
             ("PROGRESS", "string", ".status.progress", 0),
+            ("RETRIES", "integer", ".status.retry_count", 0),
             ("AGE", "date", ".metadata.creationTimestamp", 0),
             ("PIPELINE", "string", ".status.pipeline_key", 1),
             ("VERSION", "string", ".status.pipeline_version", 1),
+            ("PREEMPTIONS", "integer", ".status.preemption_count", 1),
             ("STARTED", "date", ".status.started_at", 1),
             ("FINISHED", "date", '.status.conditions[?(@.type=="Finished")].lastTransitionTime', 1),
             ("MESSAGE", "string", ".status.message", 1),
