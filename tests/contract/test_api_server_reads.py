@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from batch_operator.cluster.client import Object
+from batch_operator.cluster.client import Identity, Object
 from batch_operator.cluster.errors import (
     Gone,
     ServerError,
@@ -54,9 +54,12 @@ class TestList:
             ]
         assert found == {"": ["a", "b"], ",kind=a": ["a"], ",kind!=a": ["b"], ",!kind": []}
 
-    async def test_uids(self, server: Server, name: str) -> None:
+    async def test_identities(self, server: Server, name: str) -> None:
         made = await server.client.create(server.path(BATCH_JOBS), batch_job(name))
-        assert made["metadata"]["uid"] in (await server.client.list_uids(BATCH_JOBS.path())).items
+        await server.client.create(server.path(CONFIG_MAPS), config_map(name, labels={"group": name}))
+        assert Identity.of(made) in (await server.client.list_identities(BATCH_JOBS.path())).items
+        selected = await server.client.list_identities(server.path(CONFIG_MAPS), {"labelSelector": f"group={name}"})
+        assert [found.name for found in selected.items] == [name]
 
     async def test_a_version_that_is_old_or_any_gives_the_newest(self, server: Server, name: str) -> None:
         made = await server.client.create(server.path(CONFIG_MAPS), config_map(name))

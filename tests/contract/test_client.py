@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_operator.cluster.client import Client, Object
+from batch_operator.cluster.client import Client, Identity, Object
 from batch_operator.cluster.errors import AlreadyExists, Conflict, Forbidden, Gone, Invalid, NotFound, Unauthorized
 from batch_operator.cluster.reflector import Reflector
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, NAMESPACES, PODS
@@ -213,7 +213,7 @@ async def test_the_operator_s_secret_is_filled_once_and_shared(client: Client, n
     assert len({certificate.ca_certificate for certificate in certificates}) == 1
 
 
-async def test_uids_of_a_collection_need_no_bodies(client: Client) -> None:
+async def test_identities_of_a_collection_need_no_bodies(client: Client) -> None:
     whole = await client.list("/api/v1/namespaces")
-    uids = await client.list_uids("/api/v1/namespaces")
-    assert set(uids.items) == {item["metadata"]["uid"] for item in whole.items}
+    identities = await client.list_identities("/api/v1/namespaces")
+    assert set(identities.items) == {Identity.of(item) for item in whole.items}

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Listing
+from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Identity, Listing
 from batch_operator.cluster.errors import ApiError, Gone, Unreachable, error_from_status
 from tests.fakes.api_server import FakeAPIServer, Params
 from tests.fakes.resource_types import Object
@@ -101,8 +101,8 @@ class FakeClient:
                 continue
         return await self._list_pages(path, decode, dict(params or {}))
 
-    async def list_uids(self, path: str) -> Listing[str]:
-        return await self._list_pages(path, lambda item: str(item["metadata"]["uid"]), {})
+    async def list_identities(self, path: str, params: Params | None = None) -> Listing[Identity]:
+        return await self._list_pages(path, Identity.of, params or {})
 
     async def watch(
         self, path: str, params: Params | None = None, *, inactivity_seconds: float = WATCH_INACTIVITY_SECONDS

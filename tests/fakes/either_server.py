@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from batch_operator.cluster.client import Listing, Object
+from batch_operator.cluster.client import Identity, Listing, Object
 from batch_operator.cluster.resource_paths import NAMESPACES
 from tests.cluster import connection
 from tests.cluster.errors import ClusterError
@@ -30,7 +30,7 @@ class Requests(Protocol):
         self, path: str, *, uid: str, grace_seconds: int | None = None, resource_version: str | None = None
     ) -> Object: ...
     async def list(self, path: str, params: Params | None = None) -> Listing[Object]: ...
-    async def list_uids(self, path: str) -> Listing[str]: ...
+    async def list_identities(self, path: str, params: Params | None = None) -> Listing[Identity]: ...
     def watch(self, path: str, params: Params | None = None) -> AsyncGenerator[Object, None]: ...
 
 

@@ -81,7 +81,8 @@ async def _write_status(client: Client, seen: Observations, job: BatchJob, plan:
     try:
         answer = await client.patch_status(BATCH_JOBS.path(job.namespace, job.name), body)
     except NotFound:  # deleted in a gap of the watch: kopf would not tell, and the audit only later
-        seen.jobs.apply("DELETED", job)
+        if await _is_gone(client, BATCH_JOBS.path(job.namespace, job.name), job.uid):
+            seen.jobs.apply("DELETED", job)
         raise
     seen.jobs.observe(decode_job(answer, job))
 
@@ -92,6 +93,8 @@ async def _delete(client: Client, seen: Observations, namespace: str, delete: Po
             PODS.path(namespace, delete.name), uid=delete.uid, grace_seconds=delete.grace_seconds
         )
     except (NotFound, Conflict):  # gone, or the name is another pod's by now
+        if not await _is_gone(client, PODS.path(namespace, delete.name), delete.uid):
+            raise
         return
     if answer.get("kind") == "Pod":
         seen.pods.observe(decode_pod(answer))
@@ -161,6 +164,15 @@ async def _create_pod(client: Client, job: BatchJob, manifest: Object) -> Object
         raise NameTaken(
             f"pod {job.namespace}/{manifest['metadata']['name']} exists and is not this job's; delete or rename it"
         ) from None
+
+
+async def _is_gone(client: Client, path: str, uid: str) -> bool:
+    """Asked again before anything is built on it: what stands between us and the server says "not found" too."""
+    try:
+        found = await client.get(path)
+    except NotFound:
+        return True
+    return bool(found["metadata"]["uid"] != uid)
 
 
 def _is_ours(found: Object, job: BatchJob) -> bool:

@@ -50,6 +50,21 @@ class Listing(Generic[T]):
     resource_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What of an object's metadata says whether one has its newest state."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+    @classmethod
+    def of(cls, raw: Object) -> "Identity":
+        meta = raw["metadata"]
+        return cls(meta.get("namespace", ""), meta["name"], meta["uid"], meta["resourceVersion"])
+
+
 class Client:
     """One connection pool to one API server. Make it with `Client.connect()` and close it, or use it as
     `async with`.
@@ -152,9 +167,9 @@ class Client:
                 continue
         return await self._list_pages(path, decode, dict(params or {}))
 
-    async def list_uids(self, path: str) -> Listing[str]:
-        """The uids of a whole collection; the server sends the objects' metadata only."""
-        return await self._list_pages(path, lambda item: str(item["metadata"]["uid"]), {}, {"Accept": _METADATA_ONLY})
+    async def list_identities(self, path: str, params: Params | None = None) -> Listing[Identity]:
+        """Who is there, of a whole collection; the server sends the objects' metadata only."""
+        return await self._list_pages(path, Identity.of, params or {}, {"Accept": _METADATA_ONLY})
 
     async def _list_pages(
         self, path: str, decode: Callable[[Object], T], params: Params, headers: Mapping[str, str] | None = None

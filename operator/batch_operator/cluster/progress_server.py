@@ -95,17 +95,7 @@ class ProgressEndpoint:
         body = await _body(request)
         identity = await self._identity(token)
         pod = await self._pod(identity)
-        try:
-            report = Report.parse(body)
-        except ReportError as error:
-            raise Refused(400, str(error)) from error
-        try:
-            block = ranges.parse(pod.inputs)
-        except ranges.RangeError as error:  # somebody edited the annotation
-            raise Refused(403, f"pod {pod.namespace}/{pod.name} has no block of inputs: {error}") from error
-        foreign = (report.numbers | report.reasons.keys()) - block
-        if foreign:
-            raise Refused(400, f"input {min(foreign)} is not of this pod's block {pod.inputs!r}")
+        report = read_report(pod, body)
         if not self._accept(pod, report):
             raise Refused(403, f"pod {pod.namespace}/{pod.name} is none of a living BatchJob")
         return web.Response(status=204)
@@ -130,10 +120,7 @@ class ProgressEndpoint:
         whole_name = f"{identity.namespace}/{identity.pod_name}"
         if (pod.uid, pod.namespace, pod.name) != (identity.pod_uid, identity.namespace, identity.pod_name):
             raise Refused(403, f"pod {whole_name} of this token is gone")
-        if not pod.owner_uid:
-            raise Refused(403, f"pod {whole_name} is not one of a BatchJob")
-        if not pod.is_live:
-            raise Refused(403, f"pod {whole_name} has ended: a finished pod's last word is its termination message")
+        refuse_unless_living(pod)
         return pod
 
     async def _fetched(self, identity: PodIdentity) -> PodRecord:
@@ -178,6 +165,31 @@ class ProgressEndpoint:
         if self._on_answer is not None:
             self._on_answer(response.status)
         return response
+
+
+def refuse_unless_living(pod: PodRecord) -> None:
+    """Raises Refused for what is none of a BatchJob, or has ended."""
+    if not pod.owner_uid:
+        raise Refused(403, f"pod {pod.namespace}/{pod.name} is not one of a BatchJob")
+    if not pod.is_live:
+        words = "has ended: a finished pod's last word is its termination message"
+        raise Refused(403, f"pod {pod.namespace}/{pod.name} {words}")
+
+
+def read_report(pod: PodRecord, body: bytes) -> Report:
+    """What the pod says of its own block. Raises Refused."""
+    try:
+        report = Report.parse(body)
+    except ReportError as error:
+        raise Refused(400, str(error)) from error
+    try:
+        block = ranges.parse(pod.inputs)
+    except ranges.RangeError as error:  # somebody edited the annotation
+        raise Refused(403, f"pod {pod.namespace}/{pod.name} has no block of inputs: {error}") from error
+    foreign = (report.numbers | report.reasons.keys()) - block
+    if foreign:
+        raise Refused(400, f"input {min(foreign)} is not of this pod's block {pod.inputs!r}")
+    return report
 
 
 def _bearer(request: web.Request) -> str:

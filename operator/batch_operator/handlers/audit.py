@@ -1,62 +1,108 @@
-"""Looks now and then for what a watch may have lost: objects deleted in a gap that ended in a relist.
+"""Looks now and then for what the watches may have lost: objects deleted in a gap, and events that never came.
 
-kopf tells of the living objects of a relist only, so that a deleted one would stay for ever (docs/adr/0002).
+kopf tells of the living objects of a relist only, so that a deleted one would stay for ever (docs/adr/0002). And no
+event may be lost on the way, but a pod's end that is lost would hold its job for ever: so what is there is compared
+by version, at the price of one list of metadata a round.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from batch_operator.cluster.client import Listing, Object
-from batch_operator.cluster.errors import ApiError
+from batch_operator.api import names
+from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.cluster.client import Identity, Listing, Object, Params
+from batch_operator.cluster.errors import ApiError, NotFound
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, Resource
+from batch_operator.cluster.store import RecordStore, is_newer
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.watches import Key
-from batch_operator.snapshot import decode_pipeline
+from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Lister(Protocol):
+class Reader(Protocol):
     """The part of cluster.client that an audit needs."""
 
+    async def get(self, path: str) -> Object: ...
     async def list_as(self, path: str, decode: Callable[[Object], T]) -> Listing[T]: ...
-    async def list_uids(self, path: str) -> Listing[str]: ...
+    async def list_identities(self, path: str, params: Params | None = None) -> Listing[Identity]: ...
 
 
-async def list_registry(client: Lister, seen: Observations) -> None:
+async def list_registry(client: Reader, seen: Observations) -> None:
     """The registry as it is now. Raises ApiError."""
-    for resource, store in ((PIPELINES, seen.pipelines), (CLUSTER_PIPELINES, seen.cluster_pipelines)):
-        listing = await client.list_as(resource.path(), decode_pipeline)
-        for record in listing.items:
-            store.apply(None, record)
-        store.expire({record.uid for record in listing.items}, listing.resource_version)
+    await _list_all(client, PIPELINES.path(), decode_pipeline, seen.pipelines)
+    await _list_all(client, CLUSTER_PIPELINES.path(), decode_pipeline, seen.cluster_pipelines)
 
 
-async def expire_jobs(client: Lister, seen: Observations) -> None:
-    """Forgets jobs that are gone. Raises ApiError."""
-    listing = await client.list_uids(BATCH_JOBS.path())
-    alive = set(listing.items)
+async def find_jobs(client: Reader, seen: Observations) -> None:
+    """Forgets jobs that are gone, reads those that have moved on unheard. Raises ApiError."""
+    listing = await client.list_identities(BATCH_JOBS.path())
+    alive = {found.uid for found in listing.items}
     for owner in seen.pods.owners():
         if owner not in alive and seen.jobs.get(owner) is None:
             seen.forget_job(owner)  # deleted while the operator was down: nobody else tells of it
-    if lost := seen.jobs.expire(alive, listing.resource_version):
-        log.warning("jobs were gone that no watch had told of", count=lost, reason="Audit")
+
+    def decode(raw: Object) -> Any:
+        return decode_job(raw, seen.jobs.get(raw["metadata"]["uid"]))
+
+    await _catch_up(client, BATCH_JOBS, listing, decode, seen.jobs)
 
 
-async def run(client: Lister, seen: Observations, queue: WorkQueue[Key], interval_seconds: float) -> None:
-    """For ever; a failed round is logged and the next one comes. Every living job is looked at again, too."""
+async def find_pods(client: Reader, seen: Observations) -> None:
+    """As find_jobs. Raises ApiError."""
+    listing = await client.list_identities(PODS.path(), {"labelSelector": names.POD_SELECTOR})
+    await _catch_up(client, PODS, listing, decode_pod, seen.pods)
+
+
+async def round_of_all(client: Reader, seen: Observations, queue: WorkQueue[Key]) -> None:
+    """Everything once, and then a look at every living job. Raises ApiError."""
+    await list_registry(client, seen)
+    await _list_all(client, NODES.path(), decode_node, seen.nodes)
+    await find_pods(client, seen)
+    await find_jobs(client, seen)
+    for job in seen.jobs.values():
+        if seen.is_living(job.uid):
+            queue.add((job.namespace, job.name))
+
+
+async def run(client: Reader, seen: Observations, queue: WorkQueue[Key], interval_seconds: float) -> None:
+    """For ever; a failed round is logged and the next one comes."""
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            await list_registry(client, seen)
-            await expire_jobs(client, seen)
-            for job in seen.jobs.values():
-                if seen.is_living(job.uid):
-                    queue.add((job.namespace, job.name))
+            await round_of_all(client, seen, queue)
         except ApiError as error:
             log.warning("audit failed", reason="Audit", error=str(error))
+
+
+async def _list_all(client: Reader, path: str, decode: Callable[[Object], Any], store: RecordStore[Any]) -> None:
+    listing = await client.list_as(path, decode)
+    for record in listing.items:
+        store.apply(None, record)
+    store.expire({record.uid for record in listing.items}, listing.resource_version)
+
+
+async def _catch_up(
+    client: Reader,
+    resource: Resource,
+    listing: Listing[Identity],
+    decode: Callable[[Object], Any],
+    store: RecordStore[Any],
+) -> None:
+    """A watch that is merely behind is read ahead of: what it then tells is no news any more."""
+    if lost := store.expire({found.uid for found in listing.items}, listing.resource_version):
+        log.warning("objects were gone that no watch had told of", resource=resource.plural, count=lost, reason="Audit")
+    for found in listing.items:
+        known = store.get(found.uid)
+        if known is not None and not is_newer(found.resource_version, known.resource_version):
+            continue
+        try:
+            store.apply(None, decode(await client.get(resource.path(found.namespace, found.name))))
+        except NotFound:
+            continue

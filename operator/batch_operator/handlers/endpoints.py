@@ -51,14 +51,18 @@ class ProgressReceiver:
         return decode_pod(await self._client.get(PODS.path(namespace, name)))
 
     def _accept(self, pod: PodRecord, report: Report) -> bool:
-        """-> whether the pod is one of a living job; anybody may hang a pod on any owner's uid."""
-        job = self._seen.jobs.get_by_name(pod.namespace, pod.job_name)
-        if job is None or job.uid != pod.owner_uid or not self._seen.is_living(job.uid):
-            return False
-        self._seen.reports[pod.uid] = report
-        # a job of a thousand pods gets hundreds of reports a second, and one look is enough for all of them
-        self._queue.add_after((pod.namespace, pod.job_name), COALESCE_SECONDS)
-        return True
+        return accept(self._seen, self._queue, pod, report)
+
+
+def accept(seen: Observations, queue: WorkQueue[Key], pod: PodRecord, report: Report) -> bool:
+    """-> whether the pod is one of a living job; anybody may hang a pod on any owner's uid."""
+    job = seen.jobs.get_by_name(pod.namespace, pod.job_name)
+    if job is None or job.uid != pod.owner_uid or not seen.is_living(job.uid):
+        return False
+    seen.reports[pod.uid] = report
+    # a job of a thousand pods gets hundreds of reports a second, and one look is enough for all of them
+    queue.add_after((pod.namespace, pod.job_name), COALESCE_SECONDS)
+    return True
 
 
 def health_server(metrics: Metrics, checks: Mapping[str, Check]) -> HealthServer:
