@@ -59,8 +59,11 @@ class FakeAPIServer:
     def exists(self, uid: str) -> bool:
         return uid in self._uids
 
-    def list_page(self, path: str, params: Params | None = None) -> Object:
-        """One page as the server sends it: items in order of namespace and name, and a continue token."""
+    def list_page(self, path: str, params: Params | None = None, *, as_of: int | None = None) -> Object:
+        """One page as the server sends it: items in order of namespace and name, and a continue token.
+
+        `as_of`: a version of the past, as a cache that lags behind would answer.
+        """
         given = dict(params or {})
         where = address(path)
         token = str(given.get("continue") or "")
@@ -72,7 +75,9 @@ class FakeAPIServer:
             asked = int(given.get("resourceVersion") or 0)
             if asked > self.log.version:
                 raise refusal(504, "Timeout", f"Too large resource version: {asked}, current: {self.log.version}")
-            version, items = self.log.version, self._matching(where, str(given.get("labelSelector", "")))
+            selector = str(given.get("labelSelector", ""))
+            version = self.log.version if as_of is None else max(as_of, FIRST_VERSION)
+            items = self._matching(where, selector, None if as_of is None else self._past(where.resource, version))
         limit = int(given.get("limit") or 0) or len(items)
         meta: Object = {"resourceVersion": str(version)}
         if len(items) > limit:
@@ -200,9 +205,23 @@ class FakeAPIServer:
             raise not_found(where.resource, where.name)
         return found
 
-    def _matching(self, where: Address, selector: str) -> list[Object]:
+    def _past(self, resource: ResourceType, version: int) -> dict[tuple[str, str], Object]:
+        """The objects as they were at that version."""
+        objects: dict[tuple[str, str], Object] = {}
+        for commit in self.log.of(resource):
+            if commit.version > version:
+                break
+            objects.pop((commit.namespace, commit.name), None)
+            if commit.type != "DELETED":
+                objects[(commit.namespace, commit.name)] = commit.object
+        return objects
+
+    def _matching(
+        self, where: Address, selector: str, among: Mapping[tuple[str, str], Object] | None = None
+    ) -> list[Object]:
         matches = parse_selector(selector)
-        found = sorted(self._objects.get(where.resource, {}).items(), key=lambda item: item[0])
+        objects = self._objects.get(where.resource, {}) if among is None else among
+        found = sorted(objects.items(), key=lambda item: item[0])
         return [obj for (namespace, _), obj in found if where.namespace in ("", namespace) and matches(obj)]
 
     def _changed(

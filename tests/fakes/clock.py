@@ -32,9 +32,12 @@ class SimulatedClock:
     def time(self) -> float:
         return self._now
 
+    def moment(self) -> datetime:
+        return START + timedelta(seconds=self._now)
+
     def now(self) -> datetime:
         """Whole seconds, as Kubernetes writes them."""
-        return (START + timedelta(seconds=self._now)).replace(microsecond=0)
+        return self.moment().replace(microsecond=0)
 
     def timestamp(self, after: float = 0.0) -> str:
         return (self.now() + timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ")

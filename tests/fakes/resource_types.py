@@ -57,6 +57,7 @@ PODS = ResourceType("", "v1", "pods", "Pod", status=True, generation=True, requi
 CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
 SECRETS = ResourceType("", "v1", "secrets", "Secret")
 NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False, status=True)
+NODES = ResourceType("", "v1", "nodes", "Node", namespaced=False, status=True)
 RESOURCE_QUOTAS = ResourceType("", "v1", "resourcequotas", "ResourceQuota", status=True)
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
@@ -71,6 +72,7 @@ SERVED = {
         CONFIG_MAPS,
         SECRETS,
         NAMESPACES,
+        NODES,
         RESOURCE_QUOTAS,
         EVENTS,
         LEASES,

@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import Callable
+from functools import partial
 
 from batch_operator.api import names
 from batch_operator.api.job_file import JobFile
 from batch_operator.resources.configmap import job_file
 from tests.fakes.api_server import FakeAPIServer, path_of
 from tests.fakes.client import Request, Sent
-from tests.fakes.faults import Fault, Kind
+from tests.fakes.faults import Fault, Kind, Misfortunes
 from tests.fakes.operator_process import SimulatedOperator
 from tests.fakes.pods import PodDriver, PodPlace, Report, Script
 from tests.fakes.resource_types import CONFIG_MAPS, Address
@@ -21,18 +22,20 @@ class Restless(AssertionError):
 
 
 class World:
-    """`fault` befalls the first operator. All of a world is made by one thread in one event loop."""
+    """`faults` befall its operators. All of a world is made by one thread in one event loop."""
 
-    def __init__(self, script_of: Callable[[PodPlace], Script], fault: Fault | None = None) -> None:
-        self.fault = fault or Fault()
+    def __init__(self, script_of: Callable[[PodPlace], Script], *faults: Fault) -> None:
+        self.misfortunes = Misfortunes(faults)
+        self.wall_offset = 0.0
+        self.stopped: set[str] = set()
         self.server = FakeAPIServer()
         self.clock = self.server.clock
         self.driver = PodDriver(self.server, script_of, self._reported)
         self.operators: list[SimulatedOperator] = []
-        self._start(self.fault)
-        if self.fault.kind is Kind.TWO:
-            self.start_second()
-            self.operators.sort(key=lambda operator: operator.name, reverse=bool(self.fault.k))
+        self.start_another()
+        if two := self.misfortunes.has(Kind.TWO):
+            self.start_another()
+            self.operators.sort(key=lambda operator: operator.name, reverse=bool(two.k))
 
     @property
     def sent(self) -> list[Sent]:
@@ -59,12 +62,13 @@ class World:
         """Time passes while one operator waits for its answer, or is stopped."""
         await self.run_for(seconds)
 
-    def start_second(self) -> None:
-        self._start(Fault())
+    def start_another(self, after: Fault | None = None) -> None:
+        name = f"operator-{len(self.operators) + 1}"
+        self.operators.append(SimulatedOperator(self.server, name, self.misfortunes, self, after))
 
-    def crashed(self, operator: SimulatedOperator) -> None:
-        self.clock.call_after(operator.fault.restart_seconds, self.start_second)
-        if operator.fault.kind is Kind.TAMPERED:
+    def crashed(self, fault: Fault) -> None:
+        self.clock.call_after(fault.restart_seconds, partial(self.start_another, fault))
+        if fault.kind is Kind.TAMPERED:
             self.clock.call_after(1.0, self._tamper)
 
     def before_write(self, fault: Fault, request: Request) -> None:
@@ -83,10 +87,6 @@ class World:
             if not any(moved):
                 return
         raise Restless(f"after {MAX_ROUNDS} rounds at {self.clock.time():.1f} s the operators still go on")
-
-    def _start(self, fault: Fault) -> None:
-        name = f"operator-{len(self.operators) + 1}"
-        self.operators.append(SimulatedOperator(self.server, name, fault, self))
 
     def _reported(self, pod_uid: str, body: Report) -> None:
         """The Service leads to one replica that answers."""

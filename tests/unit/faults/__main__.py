@@ -1,34 +1,79 @@
-"""Shows one plan: `python -m tests.unit.faults success/crash-after-commit/3`; without a name: all names."""
+"""`python -m tests.unit.faults`: lists, shows and runs the plans on the fake API server.
 
+NAME                     plays one plan, prints its history and what is wrong with it
+(nothing)                prints the names of all plans with one fault
+--all [--pairs N]        plays them all, and N with two faults, then the seeded bugs; the last line is for machines
+"""
+
+import argparse
 import asyncio
-import logging
 import sys
+import time
 
-import structlog
-
-from tests.unit.faults.plans import faults, judge, parse, play, reference
-from tests.unit.faults.scenarios import SCENARIOS
+from tests.unit.faults.bugs import BUGS
+from tests.unit.faults.end_state import job_statuses
+from tests.unit.faults.plans import compare, parse, play, reference
+from tests.unit.faults.seeded import missed
+from tests.unit.faults.sweep import Tally, every_plan, quiet, run_all, single_names
 
 
 async def show(name: str) -> int:
-    scenario, fault = parse(name)
-    calm = await reference(scenario)
-    outcome = await play(scenario, fault)
+    plan = await parse(name)
+    calm = await reference(plan.scenario)
+    outcome = await play(plan)
     for commit in outcome.history:
         status = (commit.object.get("status") or {}).get("status") or (commit.object.get("status") or {}).get("phase")
         what = f"{commit.resource.kind} {commit.name}"
         print(f"{commit.at:8.1f} s {commit.version} {commit.actor:18} {commit.type:8} {what} {status or ''}")
-    found = await judge(scenario, fault, calm)
+    print(
+        f"faults: {', '.join(str(fault) for fault in plan.faults)}; status: {' '.join(job_statuses(outcome.history))}"
+    )
+    found = compare(plan, outcome, calm).found
     print("\n".join(found) or "no violation")
     return 1 if found else 0
 
 
-async def names() -> int:
-    for scenario in SCENARIOS.values():
-        for fault in faults(await reference(scenario)):
-            print(f"{scenario.name}/{fault}")
+def sweep(processes: int, pairs: int, seed: int, seconds: float | None) -> int:
+    began = time.monotonic()
+    names = asyncio.run(every_plan(pairs, seed))
+    told = began
+
+    def tell(tally: Tally, of: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(f"{told - began:4.0f} s: {tally.plans.total()} of {of} plans", file=sys.stderr, flush=True)
+
+    tally = run_all(names, processes=processes, seconds=seconds, progress=tell)
+    print("\n".join(tally.violations) + ("\n" if tally.violations else "") + tally.table())
+    took = time.monotonic() - began
+    print(
+        f"{tally.plans.total() / took:.0f} plans/s; most writes under one fault: {tally.effort:.2f} x ({tally.dearest})"
+    )
+    through = asyncio.run(missed())
+    print("".join(f"a seeded bug was not caught: {words}\n" for words in through), end="")
+    bugs = f"{len(BUGS) - len(through)}/{len(BUGS)}"
+    print(f"plans={tally.plans.total()} violations={len(tally.violations)} seeded_bugs={bugs}")
+    return 1 if tally.violations or through else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="stop after that time")
+    asked = parser.parse_args()
+    quiet()
+    if asked.name:
+        return asyncio.run(show(asked.name))
+    if asked.all:
+        return sweep(asked.processes, asked.pairs, asked.seed, asked.seconds)
+    print("\n".join(asyncio.run(single_names())))
     return 0
 
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-sys.exit(asyncio.run(show(sys.argv[1]) if sys.argv[1:] else names()))
+if __name__ == "__main__":
+    sys.exit(main())

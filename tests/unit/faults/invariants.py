@@ -1,7 +1,7 @@
 """The oracle: what must hold of the API server's own history, whatever has gone wrong. Called by plans."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -17,15 +17,15 @@ TERMINAL_PHASES = ("Succeeded", "Failed")
 LATE_POD_SECONDS = 60.0
 
 
-def violations(history: Iterable[Commit], sent: Iterable[Sent], end: float, stopped: str = "") -> list[str]:
+def violations(history: Iterable[Commit], sent: Iterable[Sent], end: float, stopped: Collection[str] = ()) -> list[str]:
     """One line each, with the version at which it happened. `end`: the second at which the history ends.
 
-    `stopped`: an operator that was stopped in the middle of a pass and went on when others had taken over, or whose
+    `stopped`: operators that were stopped in the middle of a pass and went on when others had taken over, or whose
     request was long under way. No API server can know that, so that a pod which comes so for an ended job is only
     held to LATE_POD_SECONDS; unless the operator had just been told, by the refusal of its status.
     """
     sent = list(sent)
-    told = {s.at for s in sent if s.request.actor == stopped and s.error and s.request.path.endswith("/status")}
+    told = {s.at for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")}
     judge = _Judge(stopped, told)
     for commit in history:
         judge.found += [f"at {commit.version} ({commit.at:.1f} s): {words}" for words in judge.see(commit)]
@@ -37,7 +37,7 @@ def violations(history: Iterable[Commit], sent: Iterable[Sent], end: float, stop
 class _Judge:
     """The objects as they are after each commit, and the rules."""
 
-    def __init__(self, stopped: str, told: set[float]) -> None:
+    def __init__(self, stopped: Collection[str], told: set[float]) -> None:
         self._told = told
         self._stopped = stopped
         self._late: dict[str, tuple[str, float]] = {}
@@ -58,7 +58,7 @@ class _Judge:
         by_operator = commit.actor.startswith("operator")
         if commit.resource is PODS and by_operator:
             wrong = list(self._pod_written(commit))
-            unknowing = commit.actor == self._stopped and commit.at not in self._told
+            unknowing = commit.actor in self._stopped and commit.at not in self._told
             if wrong and unknowing and self._has_ended(_owner(obj)):
                 self._late[uid] = (commit.name, commit.at)
             else:

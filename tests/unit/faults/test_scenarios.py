@@ -7,7 +7,8 @@ import pytest
 
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.resource_types import BATCH_JOBS
-from tests.unit.faults.plans import job_statuses, play, reference
+from tests.unit.faults.end_state import job_statuses
+from tests.unit.faults.plans import play, reference, single
 from tests.unit.faults.scenarios import JOB, SCENARIOS, Scenario
 
 
@@ -36,8 +37,8 @@ async def test_it_ends_as_it_says_and_breaks_no_rule(scenario: Scenario) -> None
 
 
 async def test_the_same_plan_is_the_same_history() -> None:
-    fault = Fault(Kind.TIMEOUT_AFTER, 3)
-    one, other = [await play(SCENARIOS["success"], fault) for _ in range(2)]
+    plan = single(SCENARIOS["success"], Fault(Kind.TIMEOUT_AFTER, 3))
+    one, other = [await play(plan) for _ in range(2)]
     assert one.history == other.history
 
 
