@@ -68,7 +68,7 @@ class Surroundings(Protocol):
 
     async def others_run(self, operator: "SimulatedOperator", seconds: float) -> None: ...
     def start_another(self, after: Fault | None = None) -> None: ...
-    def crashed(self, fault: Fault) -> None: ...
+    def crashed(self, fault: Fault, seconds: float) -> None: ...
     def before_write(self, fault: Fault, request: Request) -> None: ...
 
 
@@ -138,12 +138,13 @@ class SimulatedOperator:
             return True
         return any(heard) or worked or audited
 
-    def crash(self, fault: Fault) -> None:
+    def crash(self, fault: Fault, away_seconds: float | None = None) -> None:
+        """`away_seconds`: until another one starts."""
         self.alive = False
         self.queue.shut_down()
         for watch in self._watches:
             watch.close()
-        self._around.crashed(fault)
+        self._around.crashed(fault, fault.restart_seconds if away_seconds is None else away_seconds)
 
     def take_report(self, pod_uid: str, body: Mapping[str, Any]) -> None:
         """A POST to the progress endpoint, whose token named this pod."""

@@ -6,113 +6,101 @@ its SIGTERM and its end as a kubelet does it: the terminated container first, th
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from batch_operator.api import names, ranges
-from tests.fakes.api_server import FakeAPIServer, path_of
-from tests.fakes.resource_types import PODS, Address, Object
+from tests.fakes.api_server import TERMINAL_PHASES, FakeAPIServer, path_of
+from tests.fakes.nodes import Nodes
+from tests.fakes.pod_scripts import Happening, PodPlace, Report, Script
+from tests.fakes.resource_types import NODES, PODS, Address, Object
 from tests.fakes.watch_log import Commit
 
 HEARTBEAT_SECONDS = 20.0
 GONE_SECONDS = 0.5
-NODE = "node-1"
+SCHEDULE_AGAIN_SECONDS = 0.5
 ASKED_TO_STOP, KILLED = 75, 137
-Report = Mapping[str, Any]
 OnReport = Callable[[str, Report], None]
 """Called with the pod's uid and the body of its POST."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodPlace:
-    """What a script may depend on."""
-
-    component: str
-    index: int
-    attempt: int
-    inputs: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """The life of one pod; seconds from its creation (`scheduled`), then from its start."""
-
-    scheduled: float = 1.0
-    starts: float | None = 2.0
-    """None: never; `waiting` says why."""
-    waiting: tuple[str, str] | None = None
-    reports: tuple[tuple[float, Report], ...] = ()
-    ends: float | None = 10.0
-    """None: it runs until it is stopped."""
-    exit_code: int = 0
-    message: str = ""
-    """The termination message."""
-    stop_seconds: float = 1.0
-    """From SIGTERM to the end, with exit code 75."""
-
-
-def report(completed: str = "", processing: str = "", failed: str = "", **more: Any) -> dict[str, Any]:
-    """A report as docs/pod-contract.md has it."""
-    return {"completed": completed, "processing": processing, "failed": failed, **more}
-
-
-def finishes(place: PodPlace, after: float = 10.0, failed: str = "") -> Script:
-    """A worker that ends with its whole block done, but for the inputs `failed`."""
-    done = ranges.format_ranges(place.inputs - ranges.parse(failed))
-    return Script(ends=after, message=json.dumps(report(done, failed=failed)))
+OnHappening = Callable[[Happening, Object], object]
 
 
 class PodDriver:
     """Subscribes to the server at once. `script_of` is asked once per pod."""
 
     def __init__(
-        self, server: FakeAPIServer, script_of: Callable[[PodPlace], Script], on_report: OnReport = lambda *_: None
+        self,
+        server: FakeAPIServer,
+        nodes: Nodes,
+        script_of: Callable[[PodPlace], Script],
+        on_report: OnReport = lambda *_: None,
+        on_happening: OnHappening = lambda *_: None,
     ) -> None:
-        self._server = server
-        self._clock = server.clock
+        self.server = server
+        self.nodes = nodes
+        self.on_report = on_report
+        self.on_happening = on_happening
         self._script_of = script_of
-        self._on_report = on_report
+        self._lives: dict[str, _Life] = {}
+        self._waiting: list[_Life] = []
         server.subscribe(self._heard)
 
+    def wait_for_a_node(self, life: "_Life") -> None:
+        self._waiting.append(life)
+
+    def end(self, pod: Object, *, reason: str, message: str, exit_code: int) -> None:
+        """The kubelet ends a pod by itself; 75: it had the time to say its last word."""
+        life = self._lives[pod["metadata"]["uid"]]
+        words = life.last_word() if exit_code == ASKED_TO_STOP else ""
+        life.end(exit_code, words, status={"phase": "Failed", "reason": reason, "message": message})
+
     def _heard(self, commit: Commit) -> None:
-        if commit.resource is not PODS or commit.actor == "kubelet":
+        if self._waiting and (commit.resource is NODES or (commit.resource is PODS and _frees_a_place(commit))):
+            self.server.clock.call_after(SCHEDULE_AGAIN_SECONDS, self._schedule_waiting)
+        if commit.resource is not PODS:
             return
         meta = commit.object["metadata"]
         labels = meta.get("labels") or {}
-        if names.COMPONENT_LABEL not in labels:
-            return  # nobody's worker: it stays as it is
-        if commit.type == "ADDED":
+        life = self._lives.get(meta["uid"])
+        if life is not None:
+            life.heard(commit)
+        elif commit.type == "ADDED" and names.COMPONENT_LABEL in labels:  # else nobody's worker: it stays as it is
             place = PodPlace(
+                next((owner["name"] for owner in meta.get("ownerReferences") or ()), ""),
                 labels[names.COMPONENT_LABEL],
                 int(labels[names.INDEX_LABEL]),
                 int(labels[names.ATTEMPT_LABEL]),
                 ranges.parse(meta["annotations"][names.INPUTS_ANNOTATION]),
             )
-            _Life(self._server, commit, self._script_of(place), self._on_report)
+            self._lives[meta["uid"]] = _Life(self, commit, self._script_of(place))
+
+    def _schedule_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for life in waiting:
+            life.schedule()
 
 
 class _Life:
     """One pod from its creation to its end."""
 
-    def __init__(self, server: FakeAPIServer, made: Commit, script: Script, on_report: OnReport) -> None:
-        self._server = server
-        self._clock = server.clock
+    def __init__(self, driver: PodDriver, made: Commit, script: Script) -> None:
+        self._driver = driver
+        self._server = driver.server
+        self._clock = driver.server.clock
         self._script = script
-        self._on_report = on_report
         self._uid = str(made.object["metadata"]["uid"])
         self._path = path_of(Address(PODS, made.namespace, made.name))
+        self._node = ""
         self._started_at = ""
         self._last: Report | None = None
         self._stopping = False
         self._over = False
-        server.subscribe(self._heard)
-        self._clock.call_after(script.scheduled, self._schedule)
+        self._clock.call_after(script.scheduled, self.schedule)
 
-    def _heard(self, commit: Commit) -> None:
-        if self._stopping or commit.resource is not PODS or commit.object["metadata"]["uid"] != self._uid:
-            return
+    def heard(self, commit: Commit) -> None:
         meta = commit.object["metadata"]
+        if self._stopping:
+            return
         if commit.type == "DELETED":
             self._over = self._stopping = True
         elif "deletionTimestamp" in meta:
@@ -121,75 +109,106 @@ class _Life:
             in_time = self._script.stop_seconds <= grace
             self._clock.call_after(min(self._script.stop_seconds, grace), lambda: self._stop(in_time))
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
         if self._gone():
             return
-        self._server.patch(self._path, {"spec": {"nodeName": NODE}}, actor="scheduler")
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": self._clock.timestamp()}
-        status: Object = {"conditions": [scheduled]}
+        pod = self._server.get(self._path)
+        self._node = self._driver.nodes.room_for(pod)
+        if not self._node:
+            self._status({"conditions": [self._scheduled("False", self._driver.nodes.why_not())]}, "scheduler")
+            self._driver.wait_for_a_node(self)
+            return
+        self._server.patch(self._path, {"spec": {"nodeName": self._node}}, actor="scheduler")
+        status: Object = {"conditions": [self._scheduled("True")]}
         if self._script.waiting is not None:
             reason, message = self._script.waiting
             waiting = {"waiting": {"reason": reason, "message": message}}
             status["containerStatuses"] = [{"name": names.CONTAINER_NAME, "state": waiting}]
+        if self._script.rejected is not None:
+            reason, message = self._script.rejected
+            self._over = True
+            status |= {"phase": "Failed", "reason": reason, "message": message}
         self._status(status)
-        if self._script.starts is not None:
+        if self._script.starts is not None and not self._over:
             self._clock.call_after(self._script.starts, self._start)
 
+    def end(self, exit_code: int, message: str, why: str = "", status: Mapping[str, Any] | None = None) -> None:
+        """Its container ends; `why`: the container's reason, `status`: more of the pod's."""
+        if self._over or self._frozen():
+            return
+        self._over = True
+        ended = {
+            "exitCode": exit_code,
+            "reason": why or ("Error" if exit_code else "Completed"),
+            "startedAt": self._started_at,
+            "finishedAt": self._clock.timestamp(),
+            "message": message,
+        }
+        whole = {"phase": "Failed" if exit_code else "Succeeded", **(status or {})}
+        if self._started_at:
+            whole["containerStatuses"] = [{"name": names.CONTAINER_NAME, "state": {"terminated": ended}}]
+        self._status(whole)
+
+    def last_word(self) -> str:
+        return json.dumps(self._last) if self._last else ""
+
+    def _scheduled(self, value: str, message: str = "") -> Object:
+        condition = {"type": "PodScheduled", "status": value, "lastTransitionTime": self._clock.timestamp()}
+        return condition | ({"reason": "Unschedulable", "message": message} if message else {})
+
     def _start(self) -> None:
-        if self._gone() or self._stopping:
+        if self._frozen() or self._stopping or self._over:
             return
         self._started_at = self._clock.timestamp()
         running = {"name": names.CONTAINER_NAME, "state": {"running": {"startedAt": self._started_at}}}
         self._status({"phase": "Running", "containerStatuses": [running]})
         for after, body in self._script.reports:
             self._clock.call_after(after, partial(self._report, body))
+        for after, happening in self._script.happens:
+            self._clock.call_after(after, partial(self._happen, happening))
         if self._script.ends is not None:
-            self._clock.call_after(self._script.ends, self._finish)
+            script = self._script
+            self._clock.call_after(self._script.ends, lambda: self.end(script.exit_code, script.message, script.reason))
         self._clock.call_after(HEARTBEAT_SECONDS, self._heartbeat)
+
+    def _happen(self, happening: Happening) -> None:
+        if not self._over and not self._stopping and not self._gone():
+            self._driver.on_happening(happening, self._server.get(self._path))
 
     def _report(self, body: Report) -> None:
-        if not self._over and not self._gone():
+        if not self._over and not self._frozen():
             self._last = body
-            self._on_report(self._uid, body)
+            self._driver.on_report(self._uid, body)
 
     def _heartbeat(self) -> None:
-        if self._over or self._gone():
+        if self._over or self._frozen():
             return
         if self._last is not None:
-            self._on_report(self._uid, self._last)
+            self._driver.on_report(self._uid, self._last)
         self._clock.call_after(HEARTBEAT_SECONDS, self._heartbeat)
 
-    def _finish(self) -> None:
-        if not self._over and not self._gone():
-            self._end(self._script.exit_code, self._script.message)
-
     def _stop(self, in_time: bool) -> None:
-        if self._gone():
+        if self._frozen():
             return
-        if self._started_at and not self._over:
-            last = json.dumps(self._last) if self._last and in_time else ""
-            self._end(ASKED_TO_STOP if in_time else KILLED, last)
+        if self._started_at:
+            self.end(ASKED_TO_STOP if in_time else KILLED, self.last_word() if in_time else "")
         self._over = True
         self._clock.call_after(GONE_SECONDS, self._remove)
 
-    def _end(self, exit_code: int, message: str) -> None:
-        self._over = True
-        ended = {
-            "exitCode": exit_code,
-            "reason": "Error" if exit_code else "Completed",
-            "startedAt": self._started_at,
-            "finishedAt": self._clock.timestamp(),
-            "message": message,
-        }
-        container = {"name": names.CONTAINER_NAME, "state": {"terminated": ended}}
-        self._status({"phase": "Failed" if exit_code else "Succeeded", "containerStatuses": [container]})
-
     def _remove(self) -> None:
-        if not self._gone():
+        if not self._frozen():
             self._server.delete(self._path, uid=self._uid, grace_seconds=0, actor="kubelet")
 
-    def _status(self, status: Object) -> None:
-        self._server.patch(f"{self._path}/status", {"status": status}, actor="kubelet")
+    def _status(self, status: Object, actor: str = "kubelet") -> None:
+        self._server.patch(f"{self._path}/status", {"status": status}, actor=actor)
+
+    def _frozen(self) -> bool:
+        """Gone, or its node's kubelet does nothing any more."""
+        return self._node in self._driver.nodes.dead or self._gone()
 
     def _gone(self) -> bool:
         return not self._server.exists(self._uid)
+
+
+def _frees_a_place(commit: Commit) -> bool:
+    return commit.type == "DELETED" or commit.object["status"].get("phase") in TERMINAL_PHASES

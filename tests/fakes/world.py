@@ -1,7 +1,7 @@
 """`World`: one fake API server, its pods' driver, operators and time, run together and always in the same order."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from batch_operator.api import names
@@ -10,11 +10,15 @@ from batch_operator.resources.configmap import job_file
 from tests.fakes.api_server import FakeAPIServer, path_of
 from tests.fakes.client import Request, Sent
 from tests.fakes.faults import Fault, Kind, Misfortunes
+from tests.fakes.nodes import Nodes
 from tests.fakes.operator_process import SimulatedOperator
-from tests.fakes.pods import PodDriver, PodPlace, Report, Script
+from tests.fakes.pod_scripts import PodPlace, Report, Script
+from tests.fakes.pods import PodDriver
 from tests.fakes.resource_types import CONFIG_MAPS, Address
 
 MAX_ROUNDS = 300
+ONE_NODE = {"node-1": 64}
+"""Node -> its GPUs."""
 
 
 class Restless(AssertionError):
@@ -24,13 +28,16 @@ class Restless(AssertionError):
 class World:
     """`faults` befall its operators. All of a world is made by one thread in one event loop."""
 
-    def __init__(self, script_of: Callable[[PodPlace], Script], *faults: Fault) -> None:
+    def __init__(
+        self, script_of: Callable[[PodPlace], Script], *faults: Fault, nodes: Mapping[str, int] = ONE_NODE
+    ) -> None:
         self.misfortunes = Misfortunes(faults)
         self.wall_offset = 0.0
         self.stopped: set[str] = set()
         self.server = FakeAPIServer()
         self.clock = self.server.clock
-        self.driver = PodDriver(self.server, script_of, self._reported)
+        self.nodes = Nodes(self.server, nodes)
+        self.driver = PodDriver(self.server, self.nodes, script_of, self._reported, lambda act, pod: act(self, pod))
         self.operators: list[SimulatedOperator] = []
         self.start_another()
         if two := self.misfortunes.has(Kind.TWO):
@@ -66,8 +73,8 @@ class World:
         name = f"operator-{len(self.operators) + 1}"
         self.operators.append(SimulatedOperator(self.server, name, self.misfortunes, self, after))
 
-    def crashed(self, fault: Fault) -> None:
-        self.clock.call_after(fault.restart_seconds, partial(self.start_another, fault))
+    def crashed(self, fault: Fault, seconds: float) -> None:
+        self.clock.call_after(seconds, partial(self.start_another, fault))
         if fault.kind is Kind.TAMPERED:
             self.clock.call_after(1.0, self._tamper)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NAMESPACES
 from tests.builders import files, make_pipeline_spec, make_spec
-from tests.fakes.pods import PodPlace, Script, finishes, report
+from tests.fakes.pod_scripts import PodPlace, Script, finishes, report
 from tests.fakes.world import World
 
 NAMESPACE, JOB = "team-a", "tep"
