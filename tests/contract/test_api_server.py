@@ -19,6 +19,7 @@ from batch_operator.cluster.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    NotServed,
 )
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
 from tests.fakes.either_server import (
@@ -216,7 +217,7 @@ class TestChange:
         for ask in asked:
             with pytest.raises(NotFound, match=words):
                 await ask()
-        with pytest.raises(NotFound):
+        with pytest.raises(NotServed):
             await server.client.get(f"/apis/batch-operator.dev/v1alpha1/namespaces/{server.namespace}/nothings")
 
 

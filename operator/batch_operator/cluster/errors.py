@@ -43,7 +43,13 @@ class ApiError(Exception):
 
 
 class NotFound(ApiError):
-    """404."""
+    """404 for an object: there is none of this name."""
+
+
+class NotServed(ApiError):
+    """404 that names no object: the API server does not serve this resource, or not yet. It says nothing about any
+    object: one that starts answers so for custom resources that are all there.
+    """
 
 
 class AlreadyExists(ApiError):
@@ -117,6 +123,8 @@ def error_from_status(
     kind = ServerError if number >= 500 else _BY_STATUS.get(number, ApiError)
     if reason == "AlreadyExists":
         kind = AlreadyExists
+    if kind is NotFound and not details.get("name"):
+        kind = NotServed
     wait = _seconds(retry_after)
     if wait is None:
         wait = _seconds(details.get("retryAfterSeconds"))

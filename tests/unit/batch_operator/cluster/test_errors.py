@@ -11,7 +11,7 @@ from tests.unit.batch_operator.cluster.scripted_server import status
     [
         pytest.param(401, "Unauthorized", errors.Unauthorized, id="401"),
         pytest.param(403, "Forbidden", errors.Forbidden, id="403"),
-        pytest.param(404, "NotFound", errors.NotFound, id="404"),
+        pytest.param(404, "NotFound", errors.NotServed, id="404-of-no-object"),
         pytest.param(409, "AlreadyExists", errors.AlreadyExists, id="409-name-taken"),
         pytest.param(409, "Conflict", errors.Conflict, id="409-stale"),
         pytest.param(410, "Expired", errors.Gone, id="410-expired"),
@@ -27,6 +27,11 @@ def test_the_code_and_reason_choose_the_exception(code: int, reason: str, kind: 
     error = errors.error_from_response(code, status(code, reason, "the server's own words"))
     assert type(error) is kind
     assert (error.status, error.reason, str(error)) == (code, reason, "the server's own words")
+
+
+def test_a_404_that_names_an_object_says_that_it_is_not_there() -> None:
+    error = errors.error_from_response(404, status(404, "NotFound", 'pods "a" not found', name="a", kind="pods"))
+    assert type(error) is errors.NotFound
 
 
 def test_details_are_kept_for_the_caller() -> None:
