@@ -63,14 +63,19 @@ async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJ
             continue
         attempt = known[component].attempt_of(index)
         name = names.pod_name(job.name, job.uid, component, index, attempt)
-        try:
-            found = decode_pod(await client.get(PODS.path(job.namespace, name)))
-        except NotFound:
-            found = None
+        found = await _pod(client, job.namespace, name) or await _pod(client, job.namespace, name)
         if found is None or found.owner_uid != job.uid:
             seen.pods.remember_deleted(_vanished(job, name, component, index, attempt))
         else:
             seen.pods.observe(found)
+
+
+async def _pod(client: Reader, namespace: str, name: str) -> PodRecord | None:
+    """Asked twice before anything is built on a None: what stands between us and the server says "not found" too."""
+    try:
+        return decode_pod(await client.get(PODS.path(namespace, name)))
+    except NotFound:
+        return None
 
 
 def _vanished(job: BatchJob, name: str, component: str, index: int, attempt: int) -> PodRecord:

@@ -132,9 +132,9 @@ class TestVanishedPods:
         reader = Reader({})
         found = await snapshot_of(reader, seen, job)
         assert [(p.index, p.attempt, p.deleted) for p in found.pods] == [(0, 0, False), (1, 0, True)]
-        assert reader.asked == [self.POD]
+        assert reader.asked == [self.POD, self.POD], "one 404 may be a proxy's"
         await snapshot_of(reader, seen, job)
-        assert reader.asked == [self.POD], "asked once"
+        assert len(reader.asked) == 2, "not with every pass"
 
     async def test_a_store_that_lags_is_not_believed(self) -> None:
         job, file = await self.observed()
