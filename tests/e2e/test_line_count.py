@@ -68,9 +68,11 @@ def test_progress_moves_while_the_job_runs(team: Team) -> None:
 
 
 def test_a_worker_that_fails_fails_the_job_and_ends_its_siblings(team: Team) -> None:
-    team.apply("failing", job(4, seconds_per_input=60, fail_with_exit_code=7))
+    spec = job(4, seconds_per_input=60, fail_with_exit_code=7) | {"policy": {"max_retries": 0}}
+    team.apply("failing", spec)
     status = team.finished("failing")
-    assert (status["status"], status["error"]["code"], status["error"]["exit_code"]) == ("FAILED", "WORKER_FAILED", 7)
+    assert (status["status"], status["retry_count"]) == ("FAILED", 0)
+    assert (status["error"]["code"], status["error"]["exit_code"]) == ("RETRIES_EXHAUSTED", 7)
     assert "kubectl logs" in status["error"]["suggestion"]
     assert all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in team.pods("failing"))
 

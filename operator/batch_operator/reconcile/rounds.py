@@ -132,11 +132,14 @@ def superseded(pods: Iterable[PodRecord], rounds: Mapping[str, Round]) -> list[P
 
 
 def observed(rounds: Mapping[str, Round], pods: Pods) -> dict[str, Round]:
-    """With every pod noted that is there: what is noted and missing later was deleted by somebody else."""
-    return {
-        name: replace(known, observed=known.observed | {index for component, index in pods if component == name})
-        for name, known in rounds.items()
-    }
+    """With every pod noted that is there: what is noted and missing later was deleted by somebody else. Its back-off
+    is over."""
+    result = {}
+    for name, known in rounds.items():
+        there = {index for component, index in pods if component == name}
+        waiting = {index: when for index, when in known.next_retry.items() if index not in there}
+        result[name] = replace(known, observed=known.observed | there, next_retry=waiting)
+    return result
 
 
 def settled(file: JobFile, rounds: Mapping[str, Round], pods: Pods, ended: Collection[int]) -> dict[str, Round]:

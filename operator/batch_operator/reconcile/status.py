@@ -78,6 +78,12 @@ def stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) 
         [
             (ConditionType.ADMITTED, False, why.reason, why.message),
             (ConditionType.STALLED, True, why.reason, why.message),
+            (
+                ConditionType.SUSPENDED,
+                bool(job.spec.suspend),
+                Reason.SUSPENDED if job.spec.suspend else Reason.RESUMED,
+                "",
+            ),
         ],
         now,
         error=error(job, Failure("INVALID_REQUEST", why.message, why.suggestion)),

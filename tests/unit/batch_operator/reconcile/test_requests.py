@@ -147,6 +147,11 @@ class TestSuspend:
         course.spec_changes(suspend=False).at(2)
         assert course.living == [(0, 0), (1, 0)]
 
+    def test_it_shows_beside_what_else_holds_the_job(self) -> None:
+        course = Course(inputs(2, 1, pipeline_key="unknown", suspend=True)).at(0)
+        assert is_true(course.status.conditions, ConditionType.SUSPENDED)
+        assert is_true(course.status.conditions, ConditionType.STALLED)
+
     def test_it_ends_a_back_off(self) -> None:
         course = Course(inputs(2, 1)).at(0).runs(0).at(1).fails(0).at(10).spec_changes(suspend=True).at(11)
         assert is_true(course.status.conditions, ConditionType.SUSPENDED)
