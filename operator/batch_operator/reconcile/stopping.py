@@ -21,6 +21,9 @@ from batch_operator.snapshot import JobSnapshot, PodRecord
 LOOK_AGAIN = timedelta(seconds=30)
 """No event tells that a node has been missing for long enough to be given up."""
 
+OVERDUE = timedelta(seconds=30)
+"""After the end of its grace period a pod should be gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -77,10 +80,9 @@ def go_on(
         return _concluded(status, stopping, now, policy, notices)
     why = stopping.error.message if stopping.error else _WORDS[Reason(stopping.reason)]
     names = ", ".join(f"{p.name} on {p.node or 'no node yet'}" for p in living[:3])
-    message = (
-        f"stopping ({shortened(why, 300)}); waiting for {len(living)} of its pods: {names}; "
-        "if such a node is gone for good, delete its Node object"
-    )
+    message = f"stopping ({shortened(why, 300)}); waiting for {len(living)} of its pods: {names}"
+    if any(_is_stuck(pod, now) for pod in living):
+        message += "; if such a node is gone for good, delete its Node object"
     status = statuses.moved(
         status,
         status.status,
@@ -90,10 +92,14 @@ def go_on(
         ledger=statuses.clocks_stopped(status.ledger, now),
     )
     waits = [due - now for due in forced_delete_dues(seen) if due > now]
-    if any(p.node_unready for p in living):
+    if any(p.node_unready or p.deletion_due is not None for p in living):
         waits.append(LOOK_AGAIN)
     deletes = pod_deletes(living, seen, now, policy)
     return Plan("Stopping", message, deletes=deletes, requeue_after=min(waits, default=None)), status
+
+
+def _is_stuck(pod: PodRecord, now: datetime) -> bool:
+    return pod.node_unready or (pod.deletion_due is not None and now > pod.deletion_due + OVERDUE)
 
 
 _WORDS = {

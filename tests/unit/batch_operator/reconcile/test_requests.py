@@ -18,7 +18,12 @@ class TestCancel:
         course = running().annotated(cancel_requested="1").at(10)
         assert (course.state, course.status.cancelled_at) == ("RUNNING", NOW + seconds(10))
         assert all(pod.deleting for pod in course.pods.values())
-        course.gone(0).gone(1).at(20)
+        waiting = "stopping (cancelled on request); waiting for 2 of its pods: tep-0190f3-worker-0-0 on node-1, tep-"
+        assert str(course.status.message).startswith(waiting)
+        assert "Node object" not in str(course.status.message)
+        course.pod(0, deletion_due=NOW + seconds(40)).at(71)
+        assert str(course.status.message).endswith("if such a node is gone for good, delete its Node object")
+        course.gone(0).gone(1).at(80)
         assert (course.state, course.status.cancelled_at) == ("CANCELLED", NOW + seconds(10))
         assert course.status.error is None
         for kind in (ConditionType.FAILED, ConditionType.FINISHED):
