@@ -68,6 +68,10 @@ class WorkQueue(Generic[K]):
         """Keys in the hands of workers."""
         return len(self._processing)
 
+    @property
+    def is_shut_down(self) -> bool:
+        return self._stopped
+
     def add(self, key: K) -> None:
         """The key shall be worked on, as soon as possible. No effect after `shut_down`."""
         if self._stopped or key in self._dirty:

@@ -6,6 +6,8 @@ that no job is judged before all that a judgement needs is known. Called by main
 
 import asyncio
 import contextlib
+import logging
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -34,6 +36,7 @@ from batch_operator.snapshot import NodeRecord, PodRecord, decode_node, decode_p
 
 RETRY_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
+EXIT_SECONDS = 10.0
 WORKERS = "workers"
 KOPF_WATCHES = (BATCH_JOBS, PIPELINES, CLUSTER_PIPELINES)
 
@@ -143,6 +146,8 @@ class Operator:
 
     async def _end_tasks(self) -> None:
         """Lets the passes in hand end, then ends everything; a second call finds nothing to do."""
+        if not self._queue.is_shut_down:
+            asyncio.get_running_loop().call_later(EXIT_SECONDS, _end_for_sure)
         self._stop.set()
         self._queue.shut_down()
         workers = [task for task in self._tasks if task.get_name() == WORKERS]
@@ -161,3 +166,12 @@ class Operator:
             except ApiError as error:
                 log.warning(f"cannot {what} yet", reason=type(error).__name__, error=str(error))
                 await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+
+
+def _end_for_sure() -> None:
+    """kopf may never return where one of its watches has failed: another one swallows its cancellation, and waits for
+    new credentials for ever. The process would live on, and work on nothing.
+    """
+    log.critical("the process does not end by itself: ending it", reason="Stopping", seconds=EXIT_SECONDS)
+    logging.shutdown()
+    os._exit(1)
