@@ -28,6 +28,38 @@ def run_due(ledger: Ledger, policy: EffectivePolicy) -> datetime | None:
     return None if limit is None else _after(ledger.running_since, limit - timedelta(seconds=ledger.run_seconds or 0))
 
 
+def believable(ledger: Ledger, now: datetime, policy: EffectivePolicy, start_retry_delay: timedelta) -> Ledger:
+    """The ledger with no moment in it that cannot be: an operator whose clock was a day ahead may have written it. What
+    began in the future begins now, and nothing waits for longer than its rule can make it wait.
+    """
+    longest = max(timedelta(seconds=policy.backoff_limit_seconds), start_retry_delay * (1 << MAX_START_TIMEOUTS))
+
+    def begun(moment: datetime | None) -> datetime | None:
+        return moment if moment is None else min(moment, now)
+
+    def awaited(moment: datetime | None) -> datetime | None:
+        return now if moment is not None and moment > now + longest else moment
+
+    components = {
+        name: known.model_copy(
+            update={
+                "next_retry": {i: awaited(when) for i, when in (known.next_retry or {}).items()} or None,
+                "slow_since": {i: begun(when) for i, when in (known.slow_since or {}).items()} or None,
+            }
+        )
+        for name, known in (ledger.components or {}).items()
+    }
+    return ledger.model_copy(
+        update={
+            "components": components or None,
+            "starting_since": begun(ledger.starting_since),
+            "running_since": begun(ledger.running_since),
+            "waiting_since": awaited(ledger.waiting_since),
+            "next_admission": awaited(ledger.next_admission),
+        }
+    )
+
+
 def assign_failure(policy: EffectivePolicy, words: str) -> Failure:
     return Failure(
         "ASSIGN_TIMEOUT",

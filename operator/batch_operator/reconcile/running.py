@@ -60,6 +60,8 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     ledger = status.ledger
     assert ledger is not None, "a resolved job has a ledger"
     policy = effective_policy.effective(job.policy, file.retry_policy)
+    ledger = timeouts.believable(ledger, now, policy, seen.settings.start_retry_delay)
+    status = status.model_copy(update={"ledger": ledger})
     known = rounds.read(ledger.components)
     pods = _with_blocks(rounds.current_pods(seen.pods, known), known, file)
     done = progress.fold(file, ledger, pods.values(), seen.reports)

@@ -350,27 +350,33 @@ def due(
     """
     wanted = wanted.model_copy(update={"observedGeneration": job.generation, "updated_at": job.status.updated_at})
     before, after = as_written(job.status), as_written(wanted)
-    if before == after or _without_notes(before) == _without_notes(after):
+    notes = _notes(after)
+    if _without(before, *notes) == _without(after, *notes):
         return None, None
     last = job.status.updated_at
-    if last is not None and _without_progress(before) == _without_progress(after):
-        wait = min(last + interval - now, interval)  # a clock that was set back must not hold it for longer
-        if wait > timedelta(0):
+    if last is not None and _without_progress(before, notes) == _without_progress(after, notes):
+        wait = last + interval - now
+        if timedelta(0) < wait <= interval:  # longer: an operator with a clock ahead of ours wrote it
             return None, wait
     return wanted.model_copy(update={"updated_at": now}), None
 
 
-def _without_progress(status: dict[str, Any]) -> dict[str, Any]:
+_Keys = tuple[Collection[str], Collection[str]]
+"""Of the ledger, of its components."""
+
+
+def _without_progress(status: dict[str, Any], notes: _Keys) -> dict[str, Any]:
     kept = {key: value for key, value in status.items() if key not in _PROGRESS_FIELDS}
-    return _without(_without_notes(kept), _PROGRESS_LEDGER, ("succeeded_indexes",))
+    ledger_keys, component_keys = notes
+    return _without(kept, {*_PROGRESS_LEDGER, *ledger_keys}, {"succeeded_indexes", *component_keys})
 
 
-def _without_notes(status: dict[str, Any]) -> dict[str, Any]:
-    """Without what is never worth a write of its own, and goes along with the next one: that a pod of a component
-    without trouble was seen, and that the start timeout runs no more. Living pods tell the same."""
-    components = status.get("ledger", {}).get("components", {})
-    troubled = any("attempt" in known or "attempts" in known for known in components.values())
-    return _without(status, ("starting_since",), () if troubled else ("observed_indexes",))
+def _notes(after: dict[str, Any]) -> _Keys:
+    """What is not worth a write of its own, and goes along with the next one: that a pod of a component without
+    trouble was seen, and that the start timeout runs no more. Living pods tell the same."""
+    ledger = after.get("ledger", {})
+    troubled = any("attempt" in known or "attempts" in known for known in ledger.get("components", {}).values())
+    return () if "starting_since" in ledger else ("starting_since",), () if troubled else ("observed_indexes",)
 
 
 def _without(status: dict[str, Any], ledger_keys: Collection[str], component_keys: Collection[str]) -> dict[str, Any]:

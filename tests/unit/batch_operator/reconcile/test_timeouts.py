@@ -100,6 +100,29 @@ class TestRun:
         assert (course.state, course.error_code) == ("FAILED", "RUN_TIMEOUT")
 
 
+class TestAClockThatWasADayAhead:
+    """The operator before this one wrote times that lie in the future."""
+
+    DAY = 86_400
+
+    def test_a_back_off_is_no_longer_than_it_can_be(self) -> None:
+        course = Course(inputs(2, 1)).at(self.DAY).runs(0).at(self.DAY + 1).fails(0).at(self.DAY + 10).at(20)
+        assert course.living == [(0, 1)]
+
+    def test_a_start_timeout_counts_from_now(self) -> None:
+        course = Course(inputs(2, 1)).at(self.DAY).at(20).at(619)
+        assert course.ledger.stopping is None
+        course.at(620)
+        assert course.ledger.stopping is not None
+
+    def test_a_run_timeout_counts_from_now(self) -> None:
+        course = Course(inputs(2, 1, policy={"run_timeout_seconds": 100})).at(self.DAY).runs(0).at(self.DAY + 1)
+        course.at(20).at(119)
+        assert course.ledger.stopping is None
+        course.at(120)
+        assert course.ledger.stopping is not None
+
+
 class TestTimeToLive:
     def finished(self, **policy: object) -> Course:
         course = Course(inputs(4, 2, policy={"ttl_seconds_after_finished": 60, **policy})).at(0)
