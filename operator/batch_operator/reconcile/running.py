@@ -155,6 +155,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         return Plan("Preempted", status.message or ""), status
     missing = pods_of_job.missing(view.job, view.file, known, pods, view.done.ended, seen.settings, now)
     held_back = held_back_until(seen, now)
+    event: Event | None = None
     refused = f"; {len(missing)} more refused: {seen.refusal.message}" if seen.refusal and missing else ""
     waits = [moment - now for moment in _deadlines(view, status) if moment > now]
     if any(p.is_live and (p.started_at is None or p.node_unready) for p in pods.values()):
@@ -165,6 +166,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     if status.status is JobStatus.RUNNING or any(p.started_at is not None for p in pods.values()):
         status = _running(status, pods_of_job.waiting_words(pods.values()) + _back_off_words(known, now) + refused, now)
     elif seen.refusal is not None and not pods:
+        event = Event("Warning", refusal.reason(seen.refusal), f"pods are refused: {seen.refusal.message}")
         status = _refused(status, seen, now)
     else:
         status = _starting(status, pods, len(places) + len(pods), refused, now)
@@ -174,6 +176,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         status.message or "",
         deletes=(*gone_astray, *stopping.forced_deletes(seen, now)),
         pods=missing,
+        event=event,
         requeue_after=min(waits, default=None),
     )
     return plan, status

@@ -334,10 +334,12 @@ class TestRefusedPods:
         assert "exceeded quota: gpus" in status.message
         assert plan.pods == ()
         assert plan.requeue_after == seconds(5)
+        assert plan.event is not None
+        assert (plan.event.reason, plan.event.message) == ("NamespaceQuota", "pods are refused: exceeded quota: gpus")
         assert not is_true(status.conditions, ConditionType.STALLED)
         job, plan = run_to(job, make_snapshot(job_file=file, refusal=refusal), 15)
         assert len(plan.pods) == 2
-        assert plan.status is None, "still PENDING until a pod is there"
+        assert (plan.status, plan.event) == (None, None), "still PENDING until a pod is there"
         pods = tuple(record_of(p) for p in plan.pods)
         job, plan = run_to(job, make_snapshot(job_file=file, pods=pods), 16)
         assert status_of(plan).status is JobStatus.ADMITTED
