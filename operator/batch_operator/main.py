@@ -1,6 +1,7 @@
 """The process: settings, logs, and kopf with everything that runs beside it. ``python -m batch_operator``.
 
-Exit status: 0 after SIGTERM, 1 where it could not start or a watch ended for good; the kubelet then starts it again.
+Exit status: 0 after SIGTERM, 1 where it could not start, lost the lead, or a watch ended for good; the kubelet then
+starts it again.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import structlog
 from pydantic import ValidationError
 
+from batch_operator.cluster.lead import NotLeading
 from batch_operator.config import Settings
 from batch_operator.handlers.lifecycle import Operator
 from batch_operator.handlers.logs import configure
@@ -34,6 +36,9 @@ def main() -> int:
         asyncio.run(_run(settings))
     except KeyboardInterrupt:
         return 0
+    except NotLeading as error:
+        log.critical("ending", reason="LeadLost", error=str(error))
+        return 1
     except Exception as error:  # said in one line, and the process ends
         log.critical("ending", reason=type(error).__name__, error=str(error), exc_info=error)
         return 1

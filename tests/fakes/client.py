@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Identity, Listing
+from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Identity, Listing, WriteGuard
 from batch_operator.cluster.errors import ApiError, Gone, Unreachable, error_from_status
 from tests.fakes.api_server import FakeAPIServer, Params
 from tests.fakes.resource_types import Object
@@ -50,13 +50,22 @@ async def straight(request: Request, send: Callable[[], Object]) -> Object:
 
 
 class FakeClient:
-    """Raises what Client raises. `sent` notes every write that reached the server."""
+    """Raises what Client raises. `sent` notes every write that reached the server. `guard` is asked before `line`, so
+    that a process may be stopped between the two.
+    """
 
-    def __init__(self, server: FakeAPIServer, actor: str = "tester", line: Line = straight) -> None:
+    def __init__(
+        self,
+        server: FakeAPIServer,
+        actor: str = "tester",
+        line: Line = straight,
+        guard: WriteGuard | None = None,
+    ) -> None:
         self.server = server
         self.actor = actor
         self.sent: list[Sent] = []
         self._line = line
+        self._guard = guard
 
     async def get(self, path: str, params: Params | None = None) -> Object:
         return await self._line(Request(self.actor, "get", path), lambda: self.server.get(path))
@@ -155,6 +164,8 @@ class FakeClient:
                 changed = log.version > before
                 self.sent.append(Sent(request, self.server.clock.time(), log.version, changed, error))
 
+        if self._guard is not None:
+            self._guard()
         return await self._line(request, noted)
 
 

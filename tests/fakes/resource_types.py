@@ -28,6 +28,7 @@ class ResourceType:
     namespaced: bool = True
     status: bool = False
     generation: bool = False
+    made_by_update: bool = False
     required: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
 
@@ -60,7 +61,7 @@ NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False,
 NODES = ResourceType("", "v1", "nodes", "Node", namespaced=False, status=True)
 RESOURCE_QUOTAS = ResourceType("", "v1", "resourcequotas", "ResourceQuota", status=True)
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
-LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
+LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", made_by_update=True)
 
 SERVED = {
     (row.group, row.version, row.plural): row

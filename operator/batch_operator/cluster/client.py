@@ -32,6 +32,11 @@ RequestObserver = Callable[[str, str, str, float], None]
 headers came.
 """
 
+WriteGuard = Callable[[], float]
+"""Called right before each write: raises where none may go out any more, and says for how many seconds this one may
+wait for its connection (`lead.Lead.check`).
+"""
+
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 WATCH_INACTIVITY_SECONDS = 75.0  # the API server sends a bookmark about every 60 s
@@ -40,6 +45,8 @@ _CHUNKED_ATTEMPTS = 3
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _MERGE_PATCH = "application/merge-patch+json"
+_APPLY_PATCH = "application/apply-patch+yaml"
+_WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +82,12 @@ class Client:
         credentials: Credentials,
         *,
         on_request: RequestObserver | None = None,
+        guard: WriteGuard | None = None,
         user_agent: str = "batch-operator",
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
+        self._guard = guard
         self.credentials = credentials
         self._host = credentials.server
         self._rest: Any = RESTClientObject(credentials.configuration)
@@ -92,10 +101,12 @@ class Client:
         *,
         context: str | None = None,
         on_request: RequestObserver | None = None,
+        guard: WriteGuard | None = None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> "Client":
         """Raises CredentialsError where no configuration can be loaded; does not call the API server yet."""
         credentials = await Credentials.load(kubeconfig, context)
-        client = cls(credentials, on_request=on_request)
+        client = cls(credentials, on_request=on_request, guard=guard, request_seconds=request_seconds)
         credentials.start_refresh()
         return client
 
@@ -129,6 +140,13 @@ class Client:
         a precondition (Conflict).
         """
         return await self._request("patch", "PATCH", path, body=patch, headers={"Content-Type": _MERGE_PATCH})
+
+    async def apply(self, path: str, obj: Mapping[str, Any], *, manager: str) -> Object:
+        """Server-side apply: makes the object of that name or takes over the fields that are given, whoever had them.
+        Unlike a POST it can be granted by name (RBAC asks for create and patch).
+        """
+        params: Params = {"fieldManager": manager, "force": True}
+        return await self._request("patch", "PATCH", path, params, body=obj, headers={"Content-Type": _APPLY_PATCH})
 
     async def patch_status(self, path: str, patch: Mapping[str, Any]) -> Object:
         """Merge patch of the status subresource of the object at `path`; the caller puts
@@ -251,12 +269,13 @@ class Client:
             raise Unauthorized(401, "Unauthorized", str(error)) from error
         if authorization:
             sent["Authorization"] = authorization
+        timeout = timeout or self._timeout
+        if self._guard is not None and verb in _WRITES:  # last of all; what follows waits for a free connection only
+            timeout = aiohttp.ClientTimeout(timeout.total, connect=self._guard(), sock_connect=CONNECT_SECONDS)
         started = time.monotonic()
         code = 0
         try:
-            response = await self._rest.request(
-                method, url, headers=sent, body=body, _request_timeout=timeout or self._timeout
-            )
+            response = await self._rest.request(method, url, headers=sent, body=body, _request_timeout=timeout)
             code = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {_words(error)}") from error

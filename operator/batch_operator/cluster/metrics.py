@@ -89,6 +89,11 @@ class Metrics:
         """`on_answer` of the progress endpoint."""
         self._reports.labels(str(code)).inc()
 
+    def track_lead(self, held: Callable[[], bool]) -> None:
+        Gauge(
+            f"{_PREFIX}_leader", "1 where this process leads, 0 where it waits.", registry=self.registry
+        ).set_function(held)
+
     def track_queue(self, queue: Queue) -> None:
         for name, help_text, read in (
             ("depth", "Jobs that wait for a worker.", lambda: len(queue)),

@@ -41,6 +41,8 @@ CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 NAMESPACES = Resource("", "v1", "namespaces")
 NODES = Resource("", "v1", "nodes")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 

@@ -65,10 +65,10 @@ def accept(seen: Observations, queue: WorkQueue[Key], pod: PodRecord, report: Re
     return True
 
 
-def health_server(metrics: Metrics, checks: Mapping[str, Check]) -> HealthServer:
+def health_server(metrics: Metrics, watches: Mapping[str, Check], ready: Mapping[str, Check]) -> HealthServer:
     """Both probes ask whether the watches live: an operator that hears nothing is of no use, and a restart helps.
 
-    Before the first list an operator is alive, but not ready.
+    Before the first list an operator is alive, but not ready. `ready`: what a restart would not help.
     """
 
     def after_start(check: Check) -> Check:
@@ -79,5 +79,7 @@ def health_server(metrics: Metrics, checks: Mapping[str, Check]) -> HealthServer
         return words
 
     return HealthServer(
-        metrics.registry, live={name: after_start(check) for name, check in checks.items()}, ready=checks
+        metrics.registry,
+        live={name: after_start(check) for name, check in watches.items()},
+        ready={**watches, **ready},
     )

@@ -1,13 +1,16 @@
 """Starts and ends everything that runs beside kopf, in order.
 
-Start: certificates and servers, the first lists of nodes, pods and registry, then the workers and kopf's watches; so
-that no job is judged before all that a judgement needs is known. Called by main.
+Start: metrics and probes, the lead, then certificates and the progress endpoint, the first lists of nodes, pods and
+registry, and last the workers and kopf's watches; so that one who waits for the lead watches nothing, and no job is
+judged before all that a judgement needs is known. Called by main.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import signal
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -18,8 +21,11 @@ import structlog
 from batch_operator import __version__
 from batch_operator.api import names
 from batch_operator.cluster.client import Client
+from batch_operator.cluster.election import Election, Terms
+from batch_operator.cluster.endpoint_slice import Backend, ProgressEndpoints
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.health_server import Check
+from batch_operator.cluster.lead import Lead
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.reflector import Reflector
@@ -53,44 +59,82 @@ class Operator:
         self._seen = Observations()
         self._queue: WorkQueue[Key] = WorkQueue()
         self._trace = WatchTrace()
+        self._lead = Lead(settings.lease_deadline_seconds)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):  # until kopf sets its own: as pid 1 there is no other
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        terms = self._terms
         async with (
-            await Client.connect(on_request=self._metrics.requested) as client,
+            await Client.connect(on_request=self._metrics.requested, guard=self._lead.check) as client,
+            # of its own: renewals must not wait behind other requests, nor as long as those may
+            await Client.connect(on_request=self._metrics.requested, request_seconds=terms.request) as lease_client,
             contextlib.AsyncExitStack() as stack,
         ):
-            stack.push_async_callback(self._end_tasks)
-            pods = Reflector[PodRecord](
-                client, PODS.path(), decode_pod, self._seen.pods, params={"labelSelector": names.POD_SELECTOR}
-            )
-            nodes = Reflector[NodeRecord](client, NODES.path(), decode_node, self._seen.nodes)
-            health = health_server(self._metrics, self._checks(nodes, pods))
-            await health.start(self._settings.bind_address, self._settings.http_port)
-            stack.push_async_callback(health.stop)
-            ca_certificate = await self._serve_progress(client, stack)
-
+            lease = (self._settings.namespace, self._settings.lease)
+            election = Election(lease_client, lease, self._identity(), terms, self._lead)
             registry = self._kopf_registry(client)
-            self._measure(nodes, pods)
-            self._run_beside(nodes.run(), "nodes")
-            await nodes.synced.wait()  # before the pods: a node's change looks at every pod that is known
-            self._run_beside(pods.run(), "pods")
-            await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
-            await pods.synced.wait()
-            reconciler = Reconciler(
-                client, self._seen, self._settings, self._settings.rules(ca_certificate), self._metrics
-            )
-            self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
-            self._run_beside(audit.run(client, self._seen, self._queue, self._settings.audit_interval_seconds), "audit")
-            log.info("started", reason="Started", version=__version__, workers=self._settings.workers)
-            await kopf.operator(
-                registry=registry, settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
-            )
+            if await self._unless_stopped(self._start(client, election, stack)):
+                await kopf.operator(
+                    registry=registry, settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
+                )
             log.info("stopping", reason="Stopping")
         if self._failure is not None:
             raise self._failure
+
+    async def _start(self, client: Client, election: Election, stack: contextlib.AsyncExitStack) -> None:
+        """All but kopf. What it puts on the stack ends in the reverse order: the lead is given away after the last
+        write.
+        """
+        nodes = Reflector[NodeRecord](client, NODES.path(), decode_node, self._seen.nodes)
+        pods = Reflector[PodRecord](
+            client, PODS.path(), decode_pod, self._seen.pods, params={"labelSelector": names.POD_SELECTOR}
+        )
+        health = health_server(self._metrics, self._watch_checks(nodes, pods), {"lead": election.trouble})
+        await health.start(self._settings.bind_address, self._settings.http_port)
+        stack.push_async_callback(health.stop)
+
+        self._metrics.track_lead(lambda: self._lead.held)
+        await election.take()
+        stack.push_async_callback(election.release)
+        stack.push_async_callback(self._end_tasks)
+        self._run_beside(election.keep(), "lead")
+
+        ca_certificate = await self._serve_progress(client, stack)
+        self._measure(nodes, pods)
+        self._run_beside(nodes.run(), "nodes")
+        await nodes.synced.wait()  # before the pods: a node's change looks at every pod that is known
+        self._run_beside(pods.run(), "pods")
+        await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
+        await pods.synced.wait()
+        reconciler = Reconciler(client, self._seen, self._settings, self._settings.rules(ca_certificate), self._metrics)
+        self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
+        self._run_beside(audit.run(client, self._seen, self._queue, self._settings.audit_interval_seconds), "audit")
+        log.info("started", reason="Started", version=__version__, workers=self._settings.workers)
+
+    @property
+    def _terms(self) -> Terms:
+        chosen = self._settings
+        return Terms(chosen.lease_seconds, chosen.lease_deadline_seconds, chosen.lease_retry_seconds)
+
+    def _identity(self) -> str:
+        """A pod's, so that its next container knows its own Lease (the one before is dead); else this process'."""
+        return f"{self._settings.pod_name}_{self._settings.pod_uid or uuid.uuid4()}"
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work came to its end; a stop cancels it. Raises what it raises."""
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            return False
+        working.result()
+        return not self._stop.is_set()
 
     async def _serve_progress(self, client: Client, stack: contextlib.AsyncExitStack) -> str:
         """-> the PEM of the endpoint's authority; empty where no reports are taken."""
@@ -100,6 +144,12 @@ class Operator:
         ca_certificate = await self._until_it_works("start the progress endpoint", receiver.start)
         stack.push_async_callback(receiver.stop)
         self._run_beside(receiver.certificate.renew_forever(), "certificate")
+        chosen = self._settings
+        if chosen.progress_service and chosen.pod_ip:
+            backend = Backend(chosen.namespace, chosen.pod_name, chosen.pod_uid, chosen.pod_ip, chosen.progress_port)
+            endpoints = ProgressEndpoints(client, chosen.progress_service, backend)
+            await self._until_it_works("write the EndpointSlice", endpoints.publish)
+            self._run_beside(endpoints.keep(), "endpoint slice")
         return ca_certificate
 
     def _kopf_registry(self, client: Client) -> kopf.OperatorRegistry:
@@ -117,12 +167,18 @@ class Operator:
 
         return registry
 
-    def _checks(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> dict[str, Check]:
+    def _watch_checks(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> dict[str, Check]:
+        """One who waits for the lead has no watches, and is ready without."""
+
         def kopf_watch(path: str) -> Check:
             return lambda: self._trace.trouble(path)
 
-        watches = {f"watch {resource.plural}": kopf_watch(resource.path()) for resource in KOPF_WATCHES}
-        return {"watch nodes": nodes.trouble, "watch pods": pods.trouble, **watches}
+        def once_leading(check: Check) -> Check:
+            return lambda: check() if self._lead.taken else None
+
+        watches = {"nodes": nodes.trouble, "pods": pods.trouble}
+        watches |= {resource.plural: kopf_watch(resource.path()) for resource in KOPF_WATCHES}
+        return {f"watch {resource}": once_leading(check) for resource, check in watches.items()}
 
     def _measure(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> None:
         self._metrics.track_queue(self._queue)

@@ -12,6 +12,7 @@ from batch_operator.cluster.apply import apply
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError, Conflict, NotFound
 from batch_operator.cluster.gather import job_snapshot
+from batch_operator.cluster.lead import NotLeading
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.config import Settings
@@ -76,6 +77,8 @@ class Reconciler:
         """What went wrong with a pass, in one line -> the least delay before the next one."""
         namespace, name = key
         expected = isinstance(error, ApiError)
+        if isinstance(error, NotLeading):  # the process ends, and says so once
+            return 0.0
         if isinstance(error, Conflict | NotFound):  # somebody was faster: the next pass has the newer object
             log.debug("starting over", namespace=namespace, name=name, reason="Stale", error=str(error))
             return 0.0

@@ -14,8 +14,14 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WORKERS", "0"), ("LOG_LEVEL", "LOUD"), ("HTTP_PORT", "99999")],
-    ids=["workers", "level", "port"],
+    [
+        ("WORKERS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("HTTP_PORT", "99999"),
+        ("LEASE_DEADLINE_SECONDS", "15"),
+        ("LEASE_RETRY_SECONDS", "5"),
+    ],
+    ids=["workers", "level", "port", "a-leader-that-outlives-its-lease", "no-second-try-to-renew"],
 )
 def test_a_wrong_setting_is_named_and_ends_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str

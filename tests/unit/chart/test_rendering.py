@@ -50,7 +50,11 @@ def test_the_operators_rights_are_these_and_no_others(render: Render) -> None:
         ("events.k8s.io/events",): ["create"],
         ("authentication.k8s.io/tokenreviews",): ["create"],
     }
-    assert rules(only(objects, "Role")) == {("secrets/batch-operator-tls",): ["get", "update"]}
+    assert rules(only(objects, "Role")) == {
+        ("secrets/batch-operator-tls",): ["get", "update"],
+        ("coordination.k8s.io/leases/batch-operator",): ["get", "create", "update"],
+        ("discovery.k8s.io/endpointslices/batch-operator-progress",): ["list", "watch", "create", "patch"],
+    }
 
 
 @pytest.mark.parametrize("kind", ["ClusterRoleBinding", "RoleBinding"])
@@ -114,10 +118,33 @@ def test_the_pod_fits_the_restricted_profile(render: Render) -> None:
     assert "hostNetwork" not in pod
 
 
-def test_there_is_never_a_second_operator(render: Render) -> None:
+def test_the_new_operator_is_ready_before_the_old_one_ends(render: Render) -> None:
     spec = only(render(), "Deployment")["spec"]
     assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def test_more_than_one_are_spread_and_drained_one_after_the_other(render: Render) -> None:
+    assert not [o for o in render() if o["kind"] == "PodDisruptionBudget"]
+    assert "topologySpreadConstraints" not in only(render(), "Deployment")["spec"]["template"]["spec"]
+    objects = render("replicas=2")
+    deployment = only(objects, "Deployment")["spec"]
+    labels = deployment["selector"]
+    assert deployment["replicas"] == 2
+    (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["whenUnsatisfiable"], spread["labelSelector"]) == ("ScheduleAnyway", labels)
+    assert only(objects, "PodDisruptionBudget")["spec"] == {"maxUnavailable": 1, "selector": labels}
+
+
+def test_the_leader_is_named_nowhere_in_the_text(render: Render) -> None:
+    objects = render("replicas=2")
+    given = environment(only(objects, "Deployment"))
+    lease = only(objects, "Lease")
+    assert (sorted(lease), lease["metadata"]["name"]) == (["apiVersion", "kind", "metadata"], "batch-operator")
+    assert given["BATCH_OPERATOR_LEASE"] == lease["metadata"]["name"]
+    service = only(objects, "Service", given["BATCH_OPERATOR_PROGRESS_SERVICE"])
+    assert "selector" not in service["spec"], "Kubernetes itself would lead it to every replica"
+    assert not [o for o in objects if o["kind"] == "EndpointSlice"]
 
 
 def test_probes_ask_the_operators_own_answers(render: Render) -> None:

@@ -13,6 +13,9 @@ PIPELINE = "pipelines.machineStateClassification"
     ("value", "words"),
     [
         ("replicaCount=2", "'replicaCount' not allowed"),
+        ("replicas=-1", "/replicas"),
+        ("leaderElection.leaseSeconds=0", "/leaderElection/leaseSeconds"),
+        ("leaderElection.enabled=false", "'enabled' not allowed"),
         ("crds.enable=false", "'enable' not allowed"),
         ("crds.keep=maybe", "/crds/keep"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),

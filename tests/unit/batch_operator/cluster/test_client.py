@@ -1,6 +1,7 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ from kubernetes.aio.client.configuration import Configuration
 from batch_operator.cluster import errors
 from batch_operator.cluster.client import Client, Object
 from batch_operator.cluster.credentials import Credentials
+from batch_operator.cluster.lead import NotLeading
 from tests.unit.batch_operator.cluster.scripted_server import ScriptedServer, status
 
 PODS = "/api/v1/pods"
@@ -23,6 +25,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 def make_client(url: str, **options: Any) -> Client:
     configuration = Configuration(host=url)
     configuration.api_key["BearerToken"] = "Bearer secret"
+    configuration.connection_pool_maxsize = options.pop("pool", 100)
     return Client(Credentials(configuration), **options)
 
 
@@ -245,3 +248,73 @@ async def test_a_watch_lives_longer_than_a_request_may(server: ScriptedServer) -
     server.streams(*parts)
     async with make_client(server.url, request_seconds=0.01) as client:
         assert await watched(client) == list("abcdefghij")
+
+
+class TestGuard:
+    """A write goes out only while whoever guards them lets it."""
+
+    WRITES: ClassVar[dict[str, Callable[[Client], Awaitable[Object]]]] = {
+        "create": lambda client: client.create(PODS, {}),
+        "update": lambda client: client.update(f"{PODS}/a", {}),
+        "patch": lambda client: client.patch_merge(f"{PODS}/a", {}),
+        "patch-status": lambda client: client.patch_status(f"{PODS}/a", {}),
+        "apply": lambda client: client.apply(f"{PODS}/a", {}, manager="m"),
+        "delete": lambda client: client.delete(f"{PODS}/a", uid="u"),
+    }
+
+    @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+    async def test_a_refused_write_is_not_sent(
+        self, server: ScriptedServer, write: Callable[[Client], Awaitable[Object]]
+    ) -> None:
+        def refuse() -> float:
+            raise NotLeading("the lead is another's")
+
+        async with make_client(server.url, guard=refuse) as client:
+            with pytest.raises(NotLeading):
+                await write(client)
+        assert server.seen == []
+
+    async def test_reads_and_watches_ask_nobody(self, server: ScriptedServer) -> None:
+        def refuse() -> float:
+            raise NotLeading("the lead is another's")
+
+        async with make_client(server.url, guard=refuse) as client:
+            server.answers({"metadata": {"name": "a"}})
+            assert (await client.get(PODS))["metadata"]["name"] == "a"
+            server.streams(event("ADDED", "a", 2))
+            assert await watched(client) == ["a"]
+
+    async def test_it_is_asked_before_each_write(self, server: ScriptedServer) -> None:
+        asked: list[int] = []
+
+        def allow() -> float:
+            asked.append(len(server.seen))
+            return 10.0
+
+        async with make_client(server.url, guard=allow) as client:
+            for write in self.WRITES.values():
+                server.answers({})
+                await write(client)
+        assert asked == [0, 1, 2, 3, 4, 5]
+
+    async def test_a_write_that_waits_for_a_connection_longer_than_it_may_is_not_sent(
+        self, server: ScriptedServer
+    ) -> None:
+        async with make_client(server.url, guard=lambda: 0.2, pool=1) as client:
+            server.hangs()
+            first = asyncio.create_task(client.get(PODS))
+            while not server.seen:
+                await asyncio.sleep(0.01)
+            with pytest.raises(errors.Unreachable):
+                await client.create(PODS, {})
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        assert [seen.method for seen in server.seen] == ["GET"]
+
+
+async def test_apply_sends_what_server_side_apply_wants(server: ScriptedServer, client: Client) -> None:
+    server.answers({})
+    await client.apply("/apis/g/v1/namespaces/x/things/a", {"kind": "Thing"}, manager="us")
+    seen = server.seen[0]
+    assert (seen.method, seen.query) == ("PATCH", {"fieldManager": "us", "force": "true"})
+    assert (seen.headers["Content-Type"], seen.body) == ("application/apply-patch+yaml", {"kind": "Thing"})
