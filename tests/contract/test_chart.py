@@ -229,6 +229,25 @@ def test_of_secrets_the_operator_may_use_its_own_alone(release: Release) -> None
     assert not release.may(who, "list", "secrets", release.name)
 
 
+@pytest.mark.parametrize(
+    ("resource", "suffix", "verbs"),
+    [
+        ("coordination.k8s.io/leases", "", {"get", "create", "update"}),
+        ("discovery.k8s.io/endpointslices", "-progress", {"list", "watch", "create", "patch"}),
+    ],
+    ids=["lease", "endpoint-slice"],
+)
+def test_what_the_leader_keeps_it_may_write_by_name_alone(
+    release: Release, resource: str, suffix: str, verbs: set[str]
+) -> None:
+    who = OPERATOR.format(release.name)
+    own = f"{resource}={release.fullname}{suffix}"
+    every = ("get", "list", "watch", "create", "update", "patch", "delete")
+    assert {verb for verb in every if release.may(who, verb, own, release.name)} == verbs
+    elsewhere = (f"{resource}=another", release.name), (resource, release.name), (own, "default")
+    assert not [what for what, where in elsewhere if release.may(who, "create", what, where)]
+
+
 def test_an_editor_writes_jobs_and_no_pipelines(release: Release) -> None:
     binding = ("rolebinding", "editor", "--clusterrole=edit", "--user=erin", "-n", release.name)
     release.kubectl.run("create", *binding)

@@ -137,6 +137,8 @@ class FakeAPIServer:
     def update(self, path: str, obj: Mapping[str, Any], *, actor: str = "tester") -> Object:
         where = address(path)
         if where.resource.made_by_update and (where.namespace, where.name) not in self._objects.get(where.resource, {}):
+            if uid := obj["metadata"].get("uid"):
+                raise conflict(where.resource, where.name, f"Precondition failed: UID in precondition: {uid}")
             return self.create(path.rsplit("/", 1)[0], obj, actor=actor)
         old = self._stored(where)
         given = _copied(obj)

@@ -102,11 +102,10 @@ class Client:
         context: str | None = None,
         on_request: RequestObserver | None = None,
         guard: WriteGuard | None = None,
-        request_seconds: float = REQUEST_SECONDS,
     ) -> "Client":
         """Raises CredentialsError where no configuration can be loaded; does not call the API server yet."""
         credentials = await Credentials.load(kubeconfig, context)
-        client = cls(credentials, on_request=on_request, guard=guard, request_seconds=request_seconds)
+        client = cls(credentials, on_request=on_request, guard=guard)
         credentials.start_refresh()
         return client
 

@@ -71,7 +71,9 @@ class Operator:
         async with (
             await Client.connect(on_request=self._metrics.requested, guard=self._lead.check) as client,
             # of its own: renewals must not wait behind other requests, nor as long as those may
-            await Client.connect(on_request=self._metrics.requested, request_seconds=terms.request) as lease_client,
+            Client(
+                client.credentials, on_request=self._metrics.requested, request_seconds=terms.request
+            ) as lease_client,
             contextlib.AsyncExitStack() as stack,
         ):
             lease = (self._settings.namespace, self._settings.lease)

@@ -40,6 +40,16 @@ def test_refused(render_text: Callable[..., str], value: str, words: str) -> Non
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [("leaderElection.deadlineSeconds=15",), ("leaderElection.retrySeconds=5",)],
+    ids=["a-leader-that-outlives-its-lease", "no-second-try-to-renew"],
+)
+def test_terms_that_let_two_lead_are_refused(render_text: Callable[..., str], values: tuple[str, ...]) -> None:
+    with pytest.raises(HelmError, match="deadlineSeconds must be less than leaseSeconds"):
+        render_text(*values)
+
+
 def test_an_account_that_is_not_made_must_be_named(render_text: Callable[..., str]) -> None:
     with pytest.raises(HelmError, match=r"serviceAccount\.name: name an existing ServiceAccount"):
         render_text("serviceAccount.create=false")
