@@ -96,7 +96,7 @@ def _missing(target: Path, programs: tuple[Program, ...]) -> list[Program]:
     return [p for p in programs if not (target / p.name).exists()]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     # No cgo: the programs need no C compiler here and no shared library on any node.
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath"}
 
@@ -108,7 +108,7 @@ def _build(go: str, program: Program, target: Path) -> None:
     if shutil.which("nice"):
         argv = ["nice", *argv]
     result = subprocess.run(
-        argv, cwd=_MODULES / program.module, env=_environment(), capture_output=True, text=True, check=False
+        argv, cwd=_MODULES / program.module, env=environment(), capture_output=True, text=True, check=False
     )
     if result.returncode:
         raise ClusterError(
@@ -119,7 +119,7 @@ def _build(go: str, program: Program, target: Path) -> None:
 
 def _copy_stages(go: str, target: Path) -> None:
     argv = [go, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
-    found = subprocess.run(argv, cwd=_MODULES / "kwok", env=_environment(), capture_output=True, text=True, check=False)
+    found = subprocess.run(argv, cwd=_MODULES / "kwok", env=environment(), capture_output=True, text=True, check=False)
     if found.returncode:
         raise ClusterError(f"`{' '.join(argv)}` failed: {found.stderr.strip()[-500:]}")
     stages = Path(found.stdout.strip()) / "kustomize/stage"

@@ -64,7 +64,8 @@ def up(state: State, fake_node_count: int, with_engine: str) -> None:
         _kind(state, "create", "cluster", *files, "--wait=120s")
     kubectl = Kubectl(programs / "kubectl", layout.kubeconfig)
     real_node = kubectl.get("nodes")["items"][0]["metadata"]["name"]
-    node.wait_ready(kubectl, state, real_node)
+    node.wait_ready(kubectl, None, real_node)
+    node.patch_gpus(kubectl, real_node)
     _start_kwok(layout, state, programs)
     fake_nodes.create(kubectl, fake_node_count)
     connection = {

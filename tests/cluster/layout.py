@@ -11,7 +11,7 @@ from pathlib import Path
 SLOTS = 250
 PORTS_PER_SLOT = 20
 FIRST_PORT = 24000  # the last one is 28,999: below the kernel's ephemeral ports
-REAL_NODE = "real-0"
+REAL_NODE, SPARE_NODE = "real-0", "real-1"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _PORT_NAMES = ("kube-apiserver", "etcd", "etcd-peer", "kube-controller-manager", "kube-scheduler", "kwok-controller")
@@ -62,11 +62,6 @@ class Layout:
         return self.state / "logs"
 
     @property
-    def node_state(self) -> Path:
-        """Root directories of containerd and the kubelet; gone after `down`."""
-        return self.state / "node"
-
-    @property
     def data(self) -> Path:
         """What pods can mount; results lie here, so `down` leaves it."""
         return self.state / "data"
@@ -94,10 +89,6 @@ class Layout:
     def control_plane(self) -> Path:
         """kwokctl's working directory: pki, pids and logs of the control plane."""
         return self.kwok_home / "clusters" / self.id
-
-    @property
-    def cgroup(self) -> str:
-        return f"batch-operator-{self.id}"
 
     @property
     def interface(self) -> str:
@@ -137,3 +128,48 @@ class Layout:
         """Component -> port on the host; the node's own ports lie in its network namespace."""
         first = FIRST_PORT + (self.slot - 1) * PORTS_PER_SLOT
         return {name: first + i for i, name in enumerate(_PORT_NAMES)}
+
+
+@dataclass(frozen=True)
+class NodeLayout:
+    """One real node's names. Number 0 is in every cluster; number 1 is the one that tests may break (spare_node.py).
+
+    They share a network namespace, so that pods of both meet on one bridge; all else is a node's own.
+    """
+
+    cluster: Layout
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        return (REAL_NODE, SPARE_NODE)[self.number]
+
+    @property
+    def state(self) -> Path:
+        """Root directories of containerd and the kubelet; gone after `down`."""
+        return self.cluster.state / self.own("node")
+
+    @property
+    def cgroup(self) -> str:
+        return self.own(f"batch-operator-{self.cluster.id}")
+
+    @property
+    def kubelet_port(self) -> int:
+        return 10250 + 10 * self.number
+
+    @property
+    def kubelet_health_port(self) -> int:
+        return 10248 + 10 * self.number
+
+    @property
+    def pod_addresses(self) -> tuple[str, str]:
+        """First and last; the bridge has .1."""
+        first, last = ((2, 199), (200, 254))[self.number]
+        return f"10.88.{self.cluster.slot}.{first}", f"10.88.{self.cluster.slot}.{last}"
+
+    def own(self, name: str) -> str:
+        """`name` of a process, a file or a cgroup, made this node's own."""
+        return f"{name}-{self.number}" if self.number else name
+
+    def log(self, process: str) -> Path:
+        return self.cluster.logs / f"{self.own(process)}.log"

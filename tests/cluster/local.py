@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cluster import binaries, control_plane, fake_nodes, node, packages, processes, slots
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.layout import CHECKOUT, REAL_NODE, Layout
+from tests.cluster.layout import CHECKOUT, REAL_NODE, Layout, NodeLayout
 from tests.cluster.progress import say, step
 from tests.cluster.state import State
 
@@ -35,7 +35,8 @@ def up(state: State, fake_node_count: int, with_node: bool) -> None:
     fake_nodes.create(kubectl, fake_node_count)
     if with_node:
         with step(f"waiting for the real node {REAL_NODE}"):
-            node.wait_ready(kubectl, state)
+            node.wait_ready(kubectl, next(p for p in state.processes() if p.name == "kubelet"))
+            node.patch_gpus(kubectl, REAL_NODE)
     _wait_for_defaults(kubectl)
     state.set(phase="up", connection=_connection(layout, programs, with_node), logs=_other_logs(layout))
     say(f"the cluster is up: {fake_node_count} fake nodes of 8 GPUs{' and the real node' if with_node else ''}")
@@ -47,7 +48,7 @@ def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> Non
 
     def runtime() -> None:
         try:
-            node.start_runtime(layout, state)
+            node.start_runtime(NodeLayout(layout), state)
         except ClusterError as problem:
             trouble.append(problem)
 
@@ -64,7 +65,8 @@ def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> Non
         raise trouble[0]
     if with_node:
         with step("starting kube-proxy and the kubelet"):
-            node.start_agents(layout, state, programs)
+            node.start_kubelet(NodeLayout(layout), state, programs)
+            node.start_proxy(NodeLayout(layout), state, programs)
 
 
 def _connection(layout: Layout, programs: Path, with_node: bool) -> dict[str, str]:
@@ -95,7 +97,8 @@ def down(state: State) -> None:
         state.forget()
         return
     say("ending the cluster's processes")
-    left = node.stop(layout, state) if state.get("with_node") else []
+    places = (NodeLayout(layout, 1), NodeLayout(layout)) if state.get("with_node") else ()
+    left = [trouble for place in places for trouble in node.stop(place, state)]
     # kwokctl, if an interrupted `up` left it, comes before what it has started and not recorded
     stayed = processes.kill(state.processes()) + processes.kill(control_plane.started(layout))
     left += [f"{p.name} (pid {p.pid}) does not end" for p in stayed]

@@ -7,7 +7,7 @@ route: nothing that a pod sends leaves this machine. All of it is gone with the 
 import subprocess
 
 from tests.cluster.errors import ClusterError
-from tests.cluster.layout import Layout
+from tests.cluster.layout import Layout, NodeLayout
 
 _INSIDE = "eth0"
 BRIDGE = "cni0"
@@ -54,8 +54,9 @@ def present(layout: Layout) -> bool:
         return False
 
 
-def cni_configuration(layout: Layout) -> dict[str, object]:
+def cni_configuration(place: NodeLayout) -> dict[str, object]:
     """A bridge whose addresses are handed out by host-local; no masquerading, since nothing goes out."""
+    first, last = place.pod_addresses
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
@@ -65,7 +66,7 @@ def cni_configuration(layout: Layout) -> dict[str, object]:
         "ipam": {
             "type": "host-local",
             "dataDir": "/run/cni-addresses",
-            "ranges": [[{"subnet": layout.pod_range}]],
+            "ranges": [[{"subnet": place.cluster.pod_range, "rangeStart": first, "rangeEnd": last}]],
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }

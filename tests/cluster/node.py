@@ -17,73 +17,86 @@ from pathlib import Path
 from tests.cluster import archives, cgroups, fake_nodes, network, node_files, processes
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.layout import REAL_NODE, Layout
+from tests.cluster.layout import REAL_NODE, NodeLayout
 from tests.cluster.processes import Process
 from tests.cluster.state import State
 
 GPUS = 4
 SANDBOX = "node-sandbox"
+LIFECYCLE_CONTROLLER = "node-lifecycle-controller"
+OF_SPARE = ("dbus-daemon", "logind", "device-plugin", LIFECYCLE_CONTROLLER)
+"""What only a node that tests break has (spare_node.py)."""
 _READY_SECONDS = 90
 _POLL_SECONDS = 0.1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def start_runtime(layout: Layout, state: State) -> None:
-    """Sandbox, network and containerd with the pods' sandbox image; needs no control plane yet."""
-    _write_files(layout)
-    cgroups.create(layout.cgroup)
-    made = [str(path) for path in _mount_points(layout).values() if not Path(path).exists()]
-    state.set(made_directories=made)  # the host sees the empty mount points: `down` removes those that we made
-    sandbox = _start_sandbox(layout, state)
+def start_runtime(place: NodeLayout, state: State) -> None:
+    """Sandbox, network and containerd with the pods' sandbox image; needs no control plane yet.
+
+    Node 0 brings the network; any other joins it.
+    """
+    _write_files(place)
+    cgroups.create(place.cgroup)
+    made = [str(path) for path in _mount_points(place).values() if not Path(path).exists()]
+    state.set(made_directories=[*state.get("made_directories", []), *made])  # the host sees these mount points, empty
+    sandbox = _start_sandbox(place, state)
     inside = prefix(sandbox)
-    network.connect(layout, sandbox.pid, inside)
+    if not place.number:
+        network.connect(place.cluster, sandbox.pid, inside)
     containerd = processes.start(
-        "containerd",
-        [*inside, "containerd", "--config", f"{layout.node_state}/containerd.toml"],
-        layout.logs / "containerd.log",
+        place.own("containerd"),
+        [*inside, "containerd", "--config", f"{place.state}/containerd.toml"],
+        place.log("containerd"),
         address=node_files.SOCKET,
     )
     state.add_process(containerd)
     _wait(containerd, 30, lambda: _ctr_answers(inside))
-    busybox = busybox_archive(layout.node_state / "busybox.tar")
+    busybox = busybox_archive(place.state / "busybox.tar")
     import_images(sandbox, busybox)
 
 
-def start_agents(layout: Layout, state: State, binaries: Path) -> None:
-    """The kubelet and kube-proxy; returns once kube-proxy has its rules, for which it waits for the node's object.
+def start_kubelet(place: NodeLayout, state: State, binaries: Path) -> Process:
+    """Does not wait for anything: wait_ready does."""
+    labels = {**fake_nodes.gpu_labels(), "batch-operator.dev/real": "true"}
+    argv = [
+        *prefix(sandbox_of(state, place)),
+        # nsenter stays its parent, and is what we know the pid of
+        *("setpriv", "--pdeathsig=KILL"),
+        str(binaries / "kubelet"),
+        f"--config={place.state}/kubelet.json",
+        f"--kubeconfig={place.cluster.node_kubeconfig}",
+        f"--root-dir={node_files.KUBELET_DIRECTORY}",
+        f"--hostname-override={place.name}",
+        f"--node-ip={place.cluster.node_address}",
+        "--node-labels=" + ",".join(f"{key}={value}" for key, value in labels.items()),
+    ]
+    address = f"{place.cluster.node_address}:{place.kubelet_port}"
+    kubelet = processes.start(place.own("kubelet"), argv, place.log("kubelet"), address=address)
+    state.add_process(kubelet)
+    return kubelet
+
+
+def start_proxy(place: NodeLayout, state: State, binaries: Path) -> None:
+    """Returns once kube-proxy has its rules, for which it waits for the node's object.
 
     No pod can exist yet, and if one did: its calls end at the namespace's unreachable route (network.py).
     """
-    inside = prefix(sandbox_of(state))
-    labels = {**fake_nodes.gpu_labels(), "batch-operator.dev/real": "true"}
-    kubelet_flags = [
-        f"--config={layout.node_state}/kubelet.json",
-        f"--kubeconfig={layout.node_kubeconfig}",
-        f"--root-dir={node_files.KUBELET_DIRECTORY}",
-        f"--hostname-override={REAL_NODE}",
-        f"--node-ip={layout.node_address}",
-        "--node-labels=" + ",".join(f"{key}={value}" for key, value in labels.items()),
-    ]
-    agents = {
-        "kubelet": (kubelet_flags, node_files.KUBELET_PORT),
-        "kube-proxy": ([f"--config={layout.node_state}/kube-proxy.json"], node_files.PROXY_HEALTH_PORT),
-    }
-    for name, (flags, port) in agents.items():
-        argv = [*inside, str(binaries / name), *flags]
-        address = f"{layout.node_address}:{port}"
-        state.add_process(processes.start(name, argv, layout.logs / f"{name}.log", address=address))
-    proxy = next(p for p in state.processes() if p.name == "kube-proxy")
+    inside = prefix(sandbox_of(state, place))
+    argv = [*inside, str(binaries / "kube-proxy"), f"--config={place.state}/kube-proxy.json"]
+    address = f"{place.cluster.node_address}:{node_files.PROXY_HEALTH_PORT}"
+    proxy = processes.start("kube-proxy", argv, place.log("kube-proxy"), address=address)
+    state.add_process(proxy)
     _wait(proxy, 60, lambda: _proxy_has_rules(inside))
 
 
-def wait_ready(kubectl: Kubectl, state: State, name: str = REAL_NODE) -> None:
-    """Waits for the node, then gives it GPUs that are none. Raises ClusterError with the end of the kubelet's log."""
+def wait_ready(kubectl: Kubectl, kubelet: Process | None, name: str = REAL_NODE) -> None:
+    """Waits for the node. Raises ClusterError, with the end of the kubelet's log where it is one of ours."""
     try:
         kubectl.wait_until(f"node {name} Ready", _READY_SECONDS, lambda k: ready(k, name))
     except ClusterError as problem:
-        log = next((p.log for p in state.processes() if p.name == "kubelet"), None)
-        raise ClusterError(f"{problem}{'; ' + processes.last_lines(Path(log)) if log else ''}") from None
-    patch_gpus(kubectl, name)
+        log = "; " + processes.last_lines(Path(kubelet.log)) if kubelet else ""
+        raise ClusterError(f"{problem}{log}") from None
 
 
 def ready(kubectl: Kubectl, name: str = REAL_NODE) -> bool:
@@ -103,26 +116,42 @@ def import_images(sandbox: Process, archive: Path) -> None:
     _ctr(prefix(sandbox), "images", "import", str(archive))
 
 
+def export_images(sandbox: Process, archive: Path) -> None:
+    """Writes this project's images as the node has them."""
+    names = sorted(name for name in image_names(sandbox) if name.startswith("localhost/batch-operator/"))
+    _ctr(prefix(sandbox), "images", "export", str(archive), *names)
+
+
 def image_names(sandbox: Process) -> set[str]:
     return set(_ctr(prefix(sandbox), "images", "ls", "-q").split())
 
 
 def prefix(sandbox: Process) -> list[str]:
     """argv that runs a program inside the sandbox."""
+    return [*outer_prefix(sandbox), f"--pid=/proc/{sandbox.pid}/ns/pid_for_children"]
+
+
+def outer_prefix(sandbox: Process) -> list[str]:
+    """The same but for its pids: the process started is the program itself, takes signals, and outlives the sandbox."""
     ns = f"/proc/{sandbox.pid}/ns"
-    return ["nsenter", f"--mount={ns}/mnt", f"--net={ns}/net", f"--pid={ns}/pid_for_children"]
+    return ["nsenter", f"--mount={ns}/mnt", f"--net={ns}/net"]
 
 
-def stop(layout: Layout, state: State) -> list[str]:
+def stop(place: NodeLayout, state: State) -> list[str]:
     """Ends the node and removes what it leaves; returns what could not be removed, in words."""
-    names = {SANDBOX, "containerd", "kubelet", "kube-proxy"}
+    names = {place.own(name) for name in (SANDBOX, "containerd", "kubelet", "kube-proxy", *OF_SPARE)}
     mine = [p for p in state.processes() if p.name in names]
-    left = processes.kill([p for p in mine if p.name == SANDBOX])
-    left += processes.kill([p for p in mine if p.name != SANDBOX])
+    left = processes.kill([p for p in mine if p.name == place.own(SANDBOX)])
+    left += processes.kill([p for p in mine if p.name != place.own(SANDBOX)])
+    for process in mine:
+        if process not in left:
+            state.drop_process(process)
     problems = [f"{p.name} (pid {p.pid}) does not end" for p in left]
-    problems += [f"cgroup {path} cannot be removed" for path in cgroups.remove(layout.cgroup)]
-    network.disconnect(layout)
-    shutil.rmtree(layout.node_state, ignore_errors=True)
+    problems += [f"cgroup {path} cannot be removed" for path in cgroups.remove(place.cgroup)]
+    shutil.rmtree(place.state, ignore_errors=True)
+    if place.number:
+        return problems
+    network.disconnect(place.cluster)
     for made in state.get("made_directories", []):
         if Path(made).is_dir() and not any(Path(made).iterdir()):
             Path(made).rmdir()
@@ -144,36 +173,37 @@ def busybox_archive(path: Path) -> Path:
     return path
 
 
-def sandbox_of(state: State) -> Process:
-    """The living sandbox; raises ClusterError if there is none."""
-    found = [p for p in state.processes() if p.name == SANDBOX and processes.alive(p)]
+def sandbox_of(state: State, place: NodeLayout | None = None) -> Process:
+    """The living sandbox of `place`, or of node 0; raises ClusterError if there is none."""
+    name = place.own(SANDBOX) if place else SANDBOX
+    found = [p for p in state.processes() if p.name == name and processes.alive(p)]
     if not found:
         raise ClusterError("the real node's sandbox does not run: run `make cluster-up`")
     return found[0]
 
 
-def _mount_points(layout: Layout) -> dict[Path, str]:
+def _mount_points(place: NodeLayout) -> dict[Path, str]:
     return {
-        layout.node_state / "kubelet": node_files.KUBELET_DIRECTORY,
-        layout.node_state / "container-logs": "/var/log/containers",
-        layout.node_state / "cni-cache": "/var/lib/cni",
+        place.state / "kubelet": node_files.KUBELET_DIRECTORY,
+        place.state / "container-logs": "/var/log/containers",
+        place.state / "cni-cache": "/var/lib/cni",
     }
 
 
-def _write_files(layout: Layout) -> None:
-    (layout.node_state / "cni").mkdir(parents=True, exist_ok=True)
-    for source in _mount_points(layout):
+def _write_files(place: NodeLayout) -> None:
+    (place.state / "cni").mkdir(parents=True, exist_ok=True)
+    for source in _mount_points(place):
         source.mkdir(exist_ok=True)
-    snapshotter = "native" if _on_overlay(layout.node_state) else "overlayfs"
+    snapshotter = "native" if _on_overlay(place.state) else "overlayfs"
     texts = {
-        "containerd.toml": node_files.containerd(layout, snapshotter),
-        "kubelet.json": json.dumps(node_files.kubelet(layout), indent=1),
-        "kube-proxy.json": json.dumps(node_files.kube_proxy(layout), indent=1),
-        "cni/10-batch-operator.conflist": json.dumps(network.cni_configuration(layout), indent=1),
+        "containerd.toml": node_files.containerd(place, snapshotter),
+        "kubelet.json": json.dumps(node_files.kubelet(place), indent=1),
+        "kube-proxy.json": json.dumps(node_files.kube_proxy(place.cluster), indent=1),
+        "cni/10-batch-operator.conflist": json.dumps(network.cni_configuration(place), indent=1),
         "resolv.conf": "",
     }
     for name, text in texts.items():
-        (layout.node_state / name).write_text(text)
+        (place.state / name).write_text(text)
 
 
 def _on_overlay(path: Path) -> bool:
@@ -182,15 +212,19 @@ def _on_overlay(path: Path) -> bool:
     return "overlay" in answer.stdout
 
 
-def _start_sandbox(layout: Layout, state: State) -> Process:
-    flag = layout.node_state / "sandbox-ready"
+def _start_sandbox(place: NodeLayout, state: State) -> Process:
+    flag = place.state / "sandbox-ready"
     flag.unlink(missing_ok=True)
-    specification = layout.node_state / "sandbox.json"
-    binds = {str(source): target for source, target in _mount_points(layout).items()}
+    specification = place.state / "sandbox.json"
+    binds = {str(source): target for source, target in _mount_points(place).items()}
     specification.write_text(json.dumps({"binds": binds, "ready": str(flag)}))
     init = [sys.executable, str(Path(__file__).with_name("node_init.py")), str(specification)]
-    namespaces = ["--fork", "--pid", "--net", "--mount", "--propagation=private", "--kill-child=SIGKILL"]
-    sandbox = processes.start(SANDBOX, ["unshare", *namespaces, *init], layout.logs / f"{SANDBOX}.log")
+    unshare = ["unshare", "--fork", "--pid", "--mount", "--propagation=private", "--kill-child=SIGKILL"]
+    if place.number:
+        argv = ["nsenter", f"--net=/proc/{sandbox_of(state).pid}/ns/net", *unshare, *init]
+    else:
+        argv = [*unshare, "--net", *init]
+    sandbox = processes.start(place.own(SANDBOX), argv, place.log(SANDBOX))
     state.add_process(sandbox)
     _wait(sandbox, 20, flag.exists)
     return sandbox

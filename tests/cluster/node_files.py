@@ -1,22 +1,30 @@
 """Configuration files of the real node's programs; pure, so that they can be read and tested without one."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from tests.cluster.layout import REAL_NODE, Layout
+from tests.cluster.layout import REAL_NODE, Layout, NodeLayout
 
 SANDBOX_IMAGE = "localhost/batch-operator/pause:1"
 SOCKET = "/run/containerd/containerd.sock"
+SPARE_TAINT = "batch-operator.dev/spare"
+SPARE: Mapping[str, Any] = {
+    "registerWithTaints": [{"key": SPARE_TAINT, "value": "true", "effect": "NoSchedule"}],
+    # With these the kubelet asks logind (logind.py) to be told before the machine goes down.
+    "shutdownGracePeriod": "20s",
+    "shutdownGracePeriodCriticalPods": "1s",
+}
+"""What the kubelet of the node that tests may break has besides."""
 KUBELET_DIRECTORY = "/var/lib/kubelet"
 PROXY_HEALTH_PORT = 10256
-KUBELET_PORT = 10250
 
 
-def containerd(layout: Layout, snapshotter: str) -> str:
+def containerd(place: NodeLayout, snapshotter: str) -> str:
     """config.toml, version 2: read by containerd 1.6 (Debian 12) and later."""
     # restrict_oom_score_adj: without CAP_SYS_RESOURCE every sandbox fails with "can't get final child's PID from
     # pipe". netns_mounts_under_state_dir: nothing outside the sandbox's own /run.
     return f"""version = 2
-root = "{layout.node_state}/containerd"
+root = "{place.state}/containerd"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]
@@ -34,35 +42,36 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
         SystemdCgroup = false
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "{layout.node_state}/cni"
+    conf_dir = "{place.state}/cni"
 """
 
 
-def kubelet(layout: Layout) -> dict[str, Any]:
+def kubelet(place: NodeLayout) -> dict[str, Any]:
     """A KubeletConfiguration; the kubelet's own ports lie in the node's network namespace."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": "0.0.0.0",
-        "port": KUBELET_PORT,
+        "port": place.kubelet_port,
+        "healthzPort": place.kubelet_health_port,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(layout.control_plane / "pki/ca.crt")},
+            "x509": {"clientCAFile": str(place.cluster.control_plane / "pki/ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{layout.cgroup}",
+        "cgroupRoot": f"/{place.cgroup}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "oomScoreAdj": 0,
-        "podLogsDir": f"{layout.node_state}/pod-logs",
+        "podLogsDir": f"{place.state}/pod-logs",
         # There is no DNS server. A pod's own loopback refuses at once where a missing address would time out, and
         # an empty list would leave a warning event at every pod.
         "clusterDNS": ["127.0.0.1"],
         "clusterDomain": "cluster.local",
-        "resolvConf": f"{layout.node_state}/resolv.conf",
+        "resolvConf": f"{place.state}/resolv.conf",
         # A developer's full disk must not evict pods or collect the imported images.
         "evictionHard": {
             "imagefs.available": "0%",
@@ -74,6 +83,9 @@ def kubelet(layout: Layout) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "serializeImagePulls": False,
+        # How often it looks what pods have written, to evict those past their limit; the default is a minute.
+        "volumeStatsAggPeriod": "5s",
+        **(SPARE if place.number else {}),
     }
 
 

@@ -21,6 +21,7 @@ NODE: Mapping[str, str] = {
     "mount": "mount",
     "nsenter": "util-linux",
 }
+SPARE_NODE: Mapping[str, str] = {"dbus-daemon": "dbus-daemon"}
 IMAGES: Mapping[str, str] = {
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",

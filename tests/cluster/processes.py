@@ -81,19 +81,20 @@ def wait(process: Process) -> int:
 
 def stop(processes: Iterable[Process], grace_seconds: float) -> list[Process]:
     """SIGTERM to all that are still the ones we started, SIGKILL after the grace; returns those that stayed."""
-    left = [p for p in processes if _signal(p, signal.SIGTERM)]
+    left = [p for p in processes if send(p, signal.SIGTERM)]
     left = _wait_gone(left, grace_seconds)
     for process in left:
-        _signal(process, signal.SIGKILL)
+        send(process, signal.SIGKILL)
     return _wait_gone(left, 10.0)
 
 
 def kill(processes: Iterable[Process]) -> list[Process]:
     """SIGKILL at once, for what leaves no state that anybody wants; returns those that stayed."""
-    return _wait_gone([p for p in processes if _signal(p, signal.SIGKILL)], 10.0)
+    return _wait_gone([p for p in processes if send(p, signal.SIGKILL)], 10.0)
 
 
-def _signal(process: Process, number: signal.Signals) -> bool:
+def send(process: Process, number: signal.Signals) -> bool:
+    """One signal, if it is still the process that we started: whether it was."""
     if not hasattr(os, "pidfd_open"):
         if alive(process):
             os.kill(process.pid, number)

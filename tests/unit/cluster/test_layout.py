@@ -4,7 +4,7 @@ import ipaddress
 from itertools import combinations
 from pathlib import Path
 
-from tests.cluster.layout import SLOTS, Layout, checkout_id, preferred_slot
+from tests.cluster.layout import SLOTS, Layout, NodeLayout, checkout_id, preferred_slot
 
 
 def test_ranges_of_all_slots_are_disjoint() -> None:
@@ -32,7 +32,7 @@ def test_checkouts_of_the_same_directory_name_have_names_of_their_own() -> None:
     for one, other in combinations(layouts, 2):
         assert one.id != other.id
         assert one.interface != other.interface
-        assert one.cgroup != other.cgroup
+        assert NodeLayout(one).cgroup != NodeLayout(other).cgroup
         assert one.state != other.state
 
 
