@@ -4,7 +4,7 @@ Nothing here is ever changed in place; a newer observation is a new record.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -70,6 +70,14 @@ class PodRecord:
     def is_live(self) -> bool:
         """It may still run, now or later."""
         return not self.deleted and not self.is_terminal and not self.node_gone
+
+    def following(self, older: "PodRecord") -> "PodRecord":
+        """This record, with what only an older one of the same pod knew: when its deletion was asked for first. The
+        kubelet's own delete, once the containers have ended, sets the grace period to 0 and the time to that moment."""
+        first = older.deletion_asked_at
+        if first is None or self.deletion_asked_at is None or first >= self.deletion_asked_at:
+            return self
+        return replace(self, deletion_asked_at=first)
 
 
 def decode_pod(raw: Mapping[str, Any]) -> PodRecord:

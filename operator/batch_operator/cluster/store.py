@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 class Record(Protocol):
     """A frozen dataclass. Optional fields: `owner_uid: str` ("" for none) and, where a deleted copy is to be
-    kept, `deleted: bool`.
+    kept, `deleted: bool`. Optional method: `following(older)`, the record with what only an older version knew.
     """
 
     @property
@@ -206,6 +206,8 @@ class RecordStore(Generic[R]):
         old = self._by_uid.get(record.uid)
         if old is not None and not force and not is_newer(record.resource_version, old.resource_version):
             return False
+        if old is not None and hasattr(record, "following"):
+            record = record.following(old)
         owner = getattr(record, "owner_uid", "")
         deleted = getattr(record, "deleted", False)
         if old is not None and getattr(old, "owner_uid", "") != owner:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from batch_operator.snapshot import NodeRecord, decode_node
+from batch_operator.policies.pod_outcome import Outcome, outcome
+from batch_operator.snapshot import NodeRecord, decode_node, decode_pod
 
 
 def raw_node(spec: dict[str, Any] | None = None, **conditions: str) -> dict[str, Any]:
@@ -31,3 +32,28 @@ def raw_node(spec: dict[str, Any] | None = None, **conditions: str) -> dict[str,
 )
 def test_a_node(raw: dict[str, Any], ready: bool, out_of_service: bool) -> None:
     assert decode_node(raw) == NodeRecord("gpu-1", "u", "7", ready, out_of_service)
+
+
+def raw_pod(phase: str, *, deletion: tuple[str, int] | None = None, finished: str = "") -> dict[str, Any]:
+    """As the kubelet and `kubectl delete pod` left one on a real node; `deletion`: due when, after what grace."""
+    meta: dict[str, Any] = {"namespace": "ns", "name": "p", "uid": "u", "resourceVersion": "1"}
+    if deletion:
+        meta |= {"deletionTimestamp": deletion[0], "deletionGracePeriodSeconds": deletion[1]}
+    state = {"terminated": {"exitCode": 75, "finishedAt": finished}} if finished else {"running": {}}
+    return {"metadata": meta, "status": {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}}
+
+
+ASKED = raw_pod("Running", deletion=("2026-11-22T14:00:09Z", 10))
+ENDED = raw_pod("Failed", finished="2026-11-22T14:00:00Z")
+CONFIRMED = raw_pod("Failed", deletion=("2026-11-22T14:00:01Z", 0), finished="2026-11-22T14:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [(ASKED, Outcome.PREEMPTED), (ENDED, Outcome.FAILED)],
+    ids=["deleted while it ran", "cleaned away after it had failed"],
+)
+def test_the_kubelet_s_own_delete_does_not_move_the_moment_when_it_was_asked_for(
+    before: dict[str, Any], expected: Outcome
+) -> None:
+    assert outcome(decode_pod(CONFIRMED).following(decode_pod(before))) is expected

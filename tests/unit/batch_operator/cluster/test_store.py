@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -27,7 +27,23 @@ class Plain:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Learner(Rec):
+    """It keeps the first thing that was ever said."""
+
+    def following(self, older: "Learner") -> "Learner":
+        return replace(self, said=older.said or self.said)
+
+
 Change = tuple[Rec | None, Rec | None]
+
+
+@pytest.mark.parametrize("event", ["MODIFIED", "DELETED"])
+def test_what_only_an_older_version_knew_is_kept(store: RecordStore[Rec], event: str) -> None:
+    store.apply("ADDED", Learner("a", "1", said="first"))
+    store.apply(event, Learner("a", "2", said="second"))
+    (kept,) = store.by_owner("job")
+    assert (kept.resource_version, kept.said) == ("2", "first")
 
 
 @pytest.fixture
