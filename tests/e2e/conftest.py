@@ -13,9 +13,10 @@ from tests.cluster.connection import Connection
 from tests.cluster.kubectl import Kubectl
 from tests.demo import installation, store
 from tests.demo.store import Place
+from tests.e2e.history import History
 
 PATIENCE_SECONDS = 90
-RULES = {"imagePullTimeoutSeconds": "5", "progress.intervalSeconds": "1"}
+RULES = {"imagePullTimeoutSeconds": "5", "startRetryDelaySeconds": "1", "progress.intervalSeconds": "1"}
 """Waits of the operator, short so that the tests are."""
 
 
@@ -111,6 +112,24 @@ def team(make_team: Callable[[], Team]) -> Team:
     return made
 
 
+@pytest.fixture(scope="module")
+def history(team: Team) -> Iterator[History]:
+    """What the team's jobs and pods go through, from the module's begin."""
+    watching = History(team.kubectl, team.namespace)
+    yield watching
+    watching.close()
+
+
+@pytest.fixture(scope="module")
+def priorities(team: Team) -> Iterator[Callable[[str], str]]:
+    """Priority classes of this module's own: low, middle and high -> the name in the cluster."""
+    names = {level: f"{team.namespace}-{level}" for level in ("low", "middle", "high")}
+    for value, name in enumerate(names.values()):
+        team.kubectl.run("create", "priorityclass", name, f"--value={(value + 1) * 100}")
+    yield names.__getitem__
+    team.kubectl.run("delete", "priorityclass", *names.values())
+
+
 def line_count(image: str, **component: Any) -> dict[str, Any]:
     """The spec of a small real pipeline: counts lines, and takes its time where the job asks for it."""
     number = {"type": "number"}
@@ -137,6 +156,7 @@ def line_count(image: str, **component: Any) -> dict[str, Any]:
                     "seconds_per_input": number,
                     "fail_with_exit_code": {"type": "integer"},
                     "fail_after_inputs": {"type": "integer"},
+                    "fail_until_attempt": {"type": "integer"},
                 },
             }
         },

@@ -1,0 +1,121 @@
+"""Ways to take a worker away, by what a cluster has for it; and the pipelines and pods that these tests need."""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.cluster import node
+from tests.cluster.connection import Connection
+from tests.cluster.state import State
+from tests.e2e.conftest import Team, line_count
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_WRAPPER = """
+import os, runpy, sys
+if os.environ["BATCH_ATTEMPT"] == "0" and os.environ["BATCH_INDEX"] == "0":
+    exec(os.environ["FIRST"])
+sys.argv = ["batch_worker", "line-count"]
+runpy.run_module("batch_worker", run_name="__main__")
+"""
+
+
+def pipeline(team: Team, key: str, **component: Any) -> None:
+    """line-count under another key, with other settings of its component."""
+    team.apply_object("Pipeline", key, line_count(team.image, **component) | {"key": key})
+
+
+def misbehaving(team: Team, key: str, first: str, **resources: str) -> None:
+    """line-count whose first pod of index 0 does `first` (Python) before anything else."""
+    pipeline(
+        team,
+        key,
+        command=["python3", "-c", _WRAPPER],
+        env=[{"name": "FIRST", "value": first}],
+        resources={"cpu": "100m", "memory": "256Mi", **resources},
+    )
+
+
+def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6, **policy: Any) -> dict[str, Any]:
+    """Of inputs lines_0.csv …; failed pods come back after a second."""
+    return {
+        "pipeline_type": "batch",
+        "pipeline_key": key,
+        "inputs": {"worker.files": [{"file_id": f"lines_{number}.csv"} for number in range(count)]},
+        "parameters": {"worker": {"parallelism": parallelism, "config": {"seconds_per_input": seconds_per_input}}},
+        "policy": {"backoff_seconds": 1, "grace_seconds": 5, **policy},
+    }
+
+
+def write_lines(team: Team, count: int = 6) -> None:
+    for number in range(count):
+        team.write(f"lines_{number}.csv", "x\n" * (number + 1))
+
+
+def pod_of(team: Team, name: str, index: int) -> Any:
+    """The job's pod of this index that is not being deleted."""
+    label = "batch-operator.dev/index"
+    found = [p for p in team.pods(name) if p["metadata"]["labels"][label] == str(index)]
+    (pod,) = [p for p in found if "deletionTimestamp" not in p["metadata"] and p["status"]["phase"] == "Running"]
+    return pod
+
+
+def evict(team: Team, pod: Any) -> None:
+    """By the eviction API, as `kubectl drain` does it for each pod."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+    team.kubectl.run("create", "--raw", path, "-f", "-", stdin=eviction)
+
+
+def kill(cluster: Connection, pod: Any) -> None:
+    """SIGKILL to the worker's process, on its node."""
+    if cluster.kind != "local":
+        pytest.skip("needs the local cluster: processes on its real node are killed")
+    sandbox = node.sandbox_of(State.of_checkout())
+    (status,) = pod["status"]["containerStatuses"]
+    container = status["containerID"].removeprefix("containerd://")
+    command = ["ctr", "--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", container]
+    subprocess.run([*node.prefix(sandbox), *command], check=True)
+
+
+def intruder(team: Team, name: str, priority_class: str, gpus: int) -> None:
+    """A pod that is nobody's, wants GPUs and is more important."""
+    container = {
+        "name": "intruder",
+        "image": team.image,
+        "command": ["python3", "-c", "import time; time.sleep(1000)"],
+        "securityContext": RESTRICTED,
+        "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "priorityClassName": priority_class,
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "containers": [container],
+    }
+    team.run("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def outputs(team: Team, name: str) -> dict[str, bytes]:
+    """Every result file of a job, by its path."""
+    folder = team.outputs(name)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def parts(team: Team, name: str) -> dict[str, int]:
+    """The parts that lie there, by path, and the inode of each: one that is written again has another."""
+    folder = team.outputs(name)
+    return {str(p.relative_to(folder)): p.stat().st_ino for p in folder.glob("*/*.csv")}
+
+
+def finished(team: Team, name: str) -> set[int]:
+    """Numbers of the inputs whose results are complete."""
+    return {int(path.parent.name) for path in team.outputs(name).glob("*/commit.json")}
