@@ -8,17 +8,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-
-def _uptime() -> float:
-    """Seconds that also pass while the machine sleeps, where the system can tell."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+from batch_operator.cluster.lead import boot_time
 
 
 class SteadyClock:
     """Call it for the time in UTC, in whole seconds, as status holds them: what is compared must have one grain."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, uptime: Callable[[], float] = _uptime) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, uptime: Callable[[], float] = boot_time) -> None:
         self._began = datetime.fromtimestamp(wall(), UTC)
         self._began_at = uptime()
         self._uptime = uptime

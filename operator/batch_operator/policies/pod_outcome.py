@@ -14,6 +14,7 @@ from batch_operator.snapshot import PodRecord
 
 EXIT_BAD_CONFIG = 64
 EXIT_BAD_DATA = 65
+EXIT_ASKED_TO_STOP = 75
 EVICTED = "Evicted"
 SHUT_DOWN = "Terminated"
 """The kubelet's word for pods that it ended because its node shuts down."""
@@ -109,6 +110,8 @@ def _ended_by_deletion(pod: PodRecord) -> bool:
         return False
     if not pod.is_terminal and not pod.deleted:
         return True
+    if pod.exit_code == EXIT_ASKED_TO_STOP:
+        return True  # it says that it got a SIGTERM, and a deletion sends one
     if pod.finished_at is None or pod.deletion_asked_at is None:
         return pod.exit_code is None
     return pod.deletion_asked_at <= pod.finished_at

@@ -39,7 +39,7 @@ def raw_pod(phase: str, *, deletion: tuple[str, int] | None = None, finished: st
     meta: dict[str, Any] = {"namespace": "ns", "name": "p", "uid": "u", "resourceVersion": "1"}
     if deletion:
         meta |= {"deletionTimestamp": deletion[0], "deletionGracePeriodSeconds": deletion[1]}
-    state = {"terminated": {"exitCode": 75, "finishedAt": finished}} if finished else {"running": {}}
+    state = {"terminated": {"exitCode": 143, "finishedAt": finished}} if finished else {"running": {}}
     return {"metadata": meta, "status": {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}}
 
 

@@ -62,6 +62,12 @@ UNSTARTED = {"exit_code": None, "started_at": None}
             Outcome.FAILED,
             id="failed, then cleaned away",
         ),
+        pytest.param(
+            "Failed",
+            {"exit_code": 75, "deleting": True, "deletion_asked_at": LATER, "finished_at": SOON},
+            Outcome.PREEMPTED,
+            id="exit 75 and deleted: whatever the kubelet's own delete did to the times",
+        ),
         pytest.param("Succeeded", DISRUPTED, Outcome.ENDED, id="disrupted, exit 0, never reported"),
         pytest.param("Succeeded", DISRUPTED | LEFT_ONE_OPEN, Outcome.PREEMPTED, id="disrupted, exit 0, inputs left"),
         pytest.param("Succeeded", LEFT_ONE_OPEN, Outcome.ENDED, id="exit 0 with inputs left: they fail"),
