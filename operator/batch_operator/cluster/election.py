@@ -160,10 +160,13 @@ class Election:
         if not self._lead.held:
             return
         self._lead.lose("the lead was given away")
-        spec = {**_spec(self._lease), "renewTime": _micro_time(self._now())}
-        spec.pop("holderIdentity", None)
         try:
-            await self._client.update(self._path, {**self._lease, "spec": spec})
+            try:
+                await self._client.update(self._path, self._free(self._lease))
+            except Conflict:  # touched since, as an upgrade of the chart does with its labels
+                found = await self._client.get(self._path)
+                if _spec(found).get("holderIdentity") == self._identity:
+                    await self._client.update(self._path, self._free(found))
             log.info("gave the lead away", reason="Released", **self._place())
         except ApiError as error:
             log.warning("cannot give the lead away; it will run out", reason=type(error).__name__, error=str(error))
@@ -210,6 +213,10 @@ class Election:
         }
         metadata = lease["metadata"] if lease else {"namespace": self._namespace, "name": self._name}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _free(self, lease: Object) -> Object:
+        spec = {key: value for key, value in _spec(lease).items() if key != "holderIdentity"}
+        return {**lease, "spec": {**spec, "renewTime": _micro_time(self._now())}}
 
     def _complain(self, error: ApiError, what: str) -> None:
         """Once per trouble, not once per try."""

@@ -72,6 +72,24 @@ class TestTaking:
             two[0].lead.check()
         assert await place.until_leader("b") <= RETRY
 
+    async def test_also_where_it_was_touched_since_the_last_renewal(
+        self, place: Candidates, two: tuple[Candidate, Candidate]
+    ) -> None:
+        two[0].task.cancel()
+        place.server.patch(PATH, {"metadata": {"labels": {"helm.sh/chart": "newer"}}})
+        await two[0].election.release()
+        assert await place.until_leader("b") <= RETRY
+        assert place.lease["metadata"]["labels"] == {"helm.sh/chart": "newer"}
+
+    async def test_nobody_gives_away_what_is_another_s(
+        self, place: Candidates, two: tuple[Candidate, Candidate]
+    ) -> None:
+        two[0].task.cancel()
+        lease = place.lease
+        place.server.update(PATH, {**lease, "spec": {**lease["spec"], "holderIdentity": "usurper"}})
+        await two[0].election.release()
+        assert place.lease["spec"]["holderIdentity"] == "usurper"
+
     async def test_a_restarted_container_takes_its_own_lease_again_at_once(
         self, place: Candidates, two: tuple[Candidate, Candidate]
     ) -> None:
