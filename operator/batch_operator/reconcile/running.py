@@ -83,7 +83,10 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
         return Plan("Completed", message, event=Event("Normal", Reason.COMPLETED, message)), status
     if value := requests.cancel(job):
         status = status.model_copy(
-            update={"ledger": requests.cancel_answered(status.ledger, value), "cancelled_at": now}
+            update={
+                "ledger": requests.cancel_answered(status.ledger, value),
+                "cancelled_at": statuses.not_before_its_start(now, status),
+            }
         )
         return stopping.stop(job, status, stopping.CANCEL, seen, now, policy)
     if admission.is_waiting(status):

@@ -190,7 +190,7 @@ def failed(status: BatchJobStatus, why: JobError, now: datetime) -> BatchJobStat
         JobStatus.FAILED,
         [*_ended(status, reason), (ConditionType.FAILED, True, reason, why.message), _finished(reason, why.message)],
         now,
-        failed_at=_not_before_its_start(now, status),
+        failed_at=not_before_its_start(now, status),
         error=why,
         message=why.message,
         ledger=_closed(status.ledger, now),
@@ -209,7 +209,7 @@ def cancelled(status: BatchJobStatus, since: datetime, now: datetime) -> BatchJo
             _finished(Reason.CANCELLED, message),
         ],
         now,
-        cancelled_at=_not_before_its_start(since, status),
+        cancelled_at=not_before_its_start(since, status),
         error=None,
         message=message,
         ledger=_closed(status.ledger, now),
@@ -231,7 +231,7 @@ def _finished(reason: Reason, message: str) -> tuple[ConditionType, bool, Reason
     return (ConditionType.FINISHED, True, reason, message)
 
 
-def _not_before_its_start(moment: datetime, status: BatchJobStatus) -> datetime:
+def not_before_its_start(moment: datetime, status: BatchJobStatus) -> datetime:
     """Three clocks write a job's times: the API server's, a node's and ours. An end never lies before its start."""
     return max(m for m in (moment, status.created_at, status.started_at) if m is not None)
 
@@ -298,7 +298,7 @@ def completed(status: BatchJobStatus, progress: Progress, now: datetime) -> Batc
             *ADMITTED,
         ],
         now,
-        completed_at=_not_before_its_start(now, status),
+        completed_at=not_before_its_start(now, status),
         error=None,
         message=message,
         ledger=_closed(status.ledger, now),
