@@ -26,7 +26,8 @@ class Kind(StrEnum):
     TAMPERED = "crash-and-tampered"
     """Before it is sent; while nobody looks, an editor replaces the job's ConfigMap."""
     STALE_LISTS = "crash-and-stale-lists"
-    """After the commit; the next process' first lists are as they were STALE_COMMITS commits before."""
+    """After the commit; the next process' first lists are as they were STALE_COMMITS commits before that, and its
+    watches lag behind for a minute."""
     STALE_PODS = "crash-and-stale-pods"
     STALE_JOBS = "crash-and-stale-jobs"
     BAD_REQUEST = "400"
@@ -34,6 +35,9 @@ class Kind(StrEnum):
     FORBIDDEN = "403"
     QUOTA = "403-quota"
     NOT_FOUND = "404"
+    """Of the object, though it is there."""
+    NOT_SERVED = "404-not-served"
+    """Of the resource, as from a server that has just started."""
     CONFLICT = "409"
     EXISTS = "409-exists"
     GONE = "410"
@@ -102,7 +106,8 @@ _ANSWERS: dict[Kind, tuple[int, str, str, int | None]] = {
     Kind.UNAUTHORIZED: (401, "Unauthorized", "Unauthorized", None),
     Kind.FORBIDDEN: (403, "Forbidden", "is forbidden: User cannot do this at the cluster scope", None),
     Kind.QUOTA: (403, "Forbidden", "is forbidden: exceeded quota: pods, requested: pods=1, used: pods=9", None),
-    Kind.NOT_FOUND: (404, "NotFound", "the server could not find the requested resource", None),
+    Kind.NOT_FOUND: (404, "NotFound", "the object was not found", None),
+    Kind.NOT_SERVED: (404, "NotFound", "the server could not find the requested resource", None),
     Kind.CONFLICT: (409, "Conflict", "the object has been modified; please apply your changes", None),
     Kind.EXISTS: (409, "AlreadyExists", "the name exists already", None),
     Kind.GONE: (410, "Expired", "the resource version is too old", None),
@@ -221,7 +226,8 @@ class Misfortunes:
 def answer(kind: Kind) -> ApiError:
     """The refusal that a fault of ANSWERS stands for."""
     code, reason, message, wait = _ANSWERS[kind]
-    status = {"kind": "Status", "code": code, "reason": reason, "message": message}
+    details = {"name": "it"} if kind is Kind.NOT_FOUND else {}
+    status = {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
     return error_from_status(status, retry_after=None if wait is None else str(wait))
 
 

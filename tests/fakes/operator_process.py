@@ -8,7 +8,6 @@ progress endpoint by `take_report`. `crash` loses all memory.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -29,6 +28,7 @@ from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import accept
 from batch_operator.handlers.reconciler import Reconciler
+from batch_operator.handlers.steady_clock import SteadyClock
 from batch_operator.handlers.watches import Key, register
 from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
 from tests.fakes.api_server import FakeAPIServer
@@ -63,6 +63,7 @@ class Surroundings(Protocol):
     wall_offset: float
     """Seconds by which the wall clock of the operators' machine is ahead of the API server's."""
 
+    version_at_crash: int
     stopped: set[str]
     """Operators that went on with what they knew long ago, or whose request was long under way."""
 
@@ -88,7 +89,7 @@ class SimulatedOperator:
         self.frozen_until = 0.0
         self.lists_at: dict[str, int] = {}
         if after is not None and after.kind in STALE:
-            self.lists_at = dict.fromkeys(STALE[after.kind], server.log.version - STALE_COMMITS)
+            self.lists_at = dict.fromkeys(STALE[after.kind], around.version_at_crash - STALE_COMMITS)
             self.frozen_until = server.clock.time() + FROZEN_SECONDS
             server.clock.call_at(self.frozen_until, lambda: None)
         self._around = around
@@ -106,9 +107,8 @@ class SimulatedOperator:
         register(kopf.OperatorRegistry(), self.seen, self.queue)
         rules = SETTINGS.rules("PEM")
         client = cast(Client, self.client)
-        self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, now=self._now)
-        self._wall = clock.moment() + timedelta(seconds=around.wall_offset)
-        self._began = clock.time()
+        now = SteadyClock(lambda: clock.moment().timestamp() + around.wall_offset, clock.time)
+        self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, now)
         pods = {"labelSelector": names.POD_SELECTOR}
         self._watches = [
             SimulatedWatch(self, NODES.path(), self._node_heard, self._nodes_listed),
@@ -154,10 +154,6 @@ class SimulatedOperator:
         with suppress(Refused):
             refuse_unless_living(pod)
             accept(self.seen, self.queue, pod, read_report(pod, orjson.dumps(dict(body))))
-
-    def _now(self) -> datetime:
-        """As the operator's own clock: the machine's time when the process began, and what has passed since."""
-        return (self._wall + timedelta(seconds=self.server.clock.time() - self._began)).replace(microsecond=0)
 
     # -- one worker
 

@@ -34,6 +34,7 @@ class World:
         self.misfortunes = Misfortunes(faults)
         self.wall_offset = 0.0
         self.stopped: set[str] = set()
+        self.version_at_crash = 0
         self.server = FakeAPIServer()
         self.clock = self.server.clock
         self.nodes = Nodes(self.server, nodes)
@@ -74,6 +75,7 @@ class World:
         self.operators.append(SimulatedOperator(self.server, name, self.misfortunes, self, after))
 
     def crashed(self, fault: Fault, seconds: float) -> None:
+        self.version_at_crash = self.server.log.version
         self.clock.call_after(seconds, partial(self.start_another, fault))
         if fault.kind is Kind.TAMPERED:
             self.clock.call_after(1.0, self._tamper)
@@ -109,6 +111,8 @@ class World:
             made = job_file(commit.object)
             if made is None or not self.server.exists(commit.object["metadata"]["uid"]):
                 continue
+            if self._has_ended(commit.object["metadata"]["ownerReferences"][0]["uid"]):
+                continue  # nobody looks at it any more
             evil = JobFile.encode({**made.document, "inputs_url": "file:///evil"})
             manifest = {
                 **commit.object,
@@ -116,3 +120,8 @@ class World:
             }
             self.server.delete(path, actor="editor")
             self.server.create(path.rsplit("/", 1)[0], manifest, actor="editor")
+
+    def _has_ended(self, job_uid: str) -> bool:
+        jobs = self.server.list_page("/apis/batch-operator.dev/v1alpha1/batchjobs")["items"]
+        status = next((job.get("status") or {} for job in jobs if job["metadata"]["uid"] == job_uid), {})
+        return any(c["type"] == "Finished" and c["status"] == "True" for c in status.get("conditions") or ())

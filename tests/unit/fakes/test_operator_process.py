@@ -5,7 +5,8 @@ import pytest
 from batch_operator.cluster.resource_paths import BATCH_JOBS
 from tests.fakes.faults import Fault
 from tests.fakes.world import Restless, World
-from tests.unit.faults.scenarios import JOB, NAMESPACE, SCENARIOS
+from tests.unit.faults.scenario import JOB, NAMESPACE
+from tests.unit.faults.scenarios import SCENARIOS
 
 PATH = BATCH_JOBS.path(NAMESPACE, JOB)
 
@@ -43,7 +44,7 @@ async def test_a_crash_loses_its_memory_and_the_next_one_lists_again() -> None:
 
 @pytest.mark.parametrize(("moment", "pods"), [("before-send", 0), ("after-commit", 1), ("after-reply", 1)])
 async def test_a_crash_strikes_before_or_after_the_commit(moment: str, pods: int) -> None:
-    world = world_of("worker-fails", f"crash-{moment}/2")
+    world = world_of("bad-config", f"crash-{moment}/2")
     await world.run_until(1)
     assert len(world.server.list_page("/api/v1/pods")["items"]) == pods
 

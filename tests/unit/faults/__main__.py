@@ -10,10 +10,9 @@ import asyncio
 import sys
 import time
 
-from tests.unit.faults.bugs import BUGS
 from tests.unit.faults.end_state import job_statuses
 from tests.unit.faults.plans import compare, parse, play, reference
-from tests.unit.faults.seeded import missed
+from tests.unit.faults.seeded import BUGS, missed
 from tests.unit.faults.sweep import Tally, every_plan, quiet, run_all, single_names
 
 
@@ -36,16 +35,19 @@ async def show(name: str) -> int:
 def sweep(processes: int, pairs: int, seed: int, seconds: float | None) -> int:
     began = time.monotonic()
     names = asyncio.run(every_plan(pairs, seed))
-    told = began
+    told, shown = began, 0
 
     def tell(tally: Tally, of: int) -> None:
-        nonlocal told
+        nonlocal told, shown
+        for words in tally.violations[shown:]:
+            print(words, flush=True)
+        shown = len(tally.violations)
         if time.monotonic() - told > 10:
             told = time.monotonic()
             print(f"{told - began:4.0f} s: {tally.plans.total()} of {of} plans", file=sys.stderr, flush=True)
 
     tally = run_all(names, processes=processes, seconds=seconds, progress=tell)
-    print("\n".join(tally.violations) + ("\n" if tally.violations else "") + tally.table())
+    print(tally.table())
     took = time.monotonic() - began
     print(
         f"{tally.plans.total() / took:.0f} plans/s; most writes under one fault: {tally.effort:.2f} x ({tally.dearest})"

@@ -1,6 +1,7 @@
 """Bugs seeded into the operator, one at a time: the oracle must catch each, in the plan that is named here.
 
-Each is a function that puts the bug in by monkeypatch; what it breaks is the sentence in its docstring.
+Each is a function that puts the bug in by monkeypatch; what it breaks is the sentence in its docstring. Here those of
+writes, names and memory; bugs_of_decisions has those of what is decided.
 """
 
 import itertools
@@ -17,10 +18,9 @@ from batch_operator.cluster import gather as gather_module
 from batch_operator.cluster import merge_patch
 from batch_operator.cluster.errors import Conflict, NotFound
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
+from batch_operator.cluster.store import RecordStore
+from batch_operator.handlers import audit as audit_module
 from batch_operator.handlers import reconciler as reconciler_module
-from batch_operator.policies import progress as progress_module
-from batch_operator.policies import refusal as refusal_module
-from batch_operator.reconcile import running as running_module
 from batch_operator.reconcile import status as status_module
 from batch_operator.resources import configmap as configmap_module
 
@@ -106,45 +106,6 @@ def any_job_file_will_do(patch: Patch) -> None:
     patch.setattr(gather_module, "_read_job_file", read)
 
 
-def intent_not_written(patch: Patch) -> None:
-    """Pods are ended without a word in status of why."""
-    proper = running_module.stop
-
-    def stop(job: Any, status: Any, *rest: Any) -> Any:
-        plan, wanted = proper(job, status, *rest)
-        said = wanted.ledger is not None and wanted.ledger.stopping is not None
-        return (plan, status) if said else (plan, wanted)
-
-    patch.setattr(running_module, "stop", stop)
-
-
-def foreign_blocks_count(patch: Patch) -> None:
-    """A report counts for inputs of other pods."""
-    patch.setattr(progress_module, "_block", lambda pod, file: frozenset(range(file.input_count)))
-
-
-def ledger_forgotten(patch: Patch) -> None:
-    """Progress is what pods and reports say now."""
-    proper = progress_module.fold
-
-    def fold(file: Any, ledger: Any, pods: Any, reports: Any) -> Any:
-        return proper(file, ledger.model_copy(update={"completed_inputs": None}), pods, reports)
-
-    patch.setattr(progress_module, "fold", fold)
-
-
-def announced_before_the_pods_are_gone(patch: Patch) -> None:
-    """FAILED is said while pods live."""
-    proper = running_module.stop
-
-    def stop(job: Any, status: Any, why: Any, seen: Any, now: Any, ending: Any) -> Any:
-        plan, _ = proper(job, status, why, seen, now, ending)
-        ended, wanted = proper(job, status, why, replace(seen, pods=()), now, ending)
-        return replace(ended, deletes=plan.deletes), wanted
-
-    patch.setattr(running_module, "stop", stop)
-
-
 def written_though_nothing_differs(patch: Patch) -> None:
     """Every pass writes."""
     patch.setattr(
@@ -168,23 +129,70 @@ def generation_not_told(patch: Patch) -> None:
     patch.setattr(status_module, "due", due)
 
 
-def refused_pods_are_tried_at_once(patch: Patch) -> None:
-    """No back-off after a quota's refusal."""
-    patch.setattr(refusal_module, "next_try", lambda refusal: refusal.at)
+def believes_any_404(patch: Patch) -> None:
+    """One wrong "not found", and the job is forgotten."""
+
+    async def gone(client: Any, path: str, uid: str) -> bool:
+        return True
+
+    patch.setattr(apply_module, "_is_gone", gone)
 
 
-BUGS = (
-    Bug(random_pod_names, "no-image/paused/2", "2 live pods of"),
-    Bug(no_uid_precondition, "worker-fails/stranger-takes-the-name/{delete}", "is nobody's"),
+def vanished_pods_are_not_asked_for(patch: Patch) -> None:
+    """No live GET: a pod that was deleted while nobody watched is one that was never made."""
+
+    async def ask(*_: Any) -> None:
+        return None
+
+    patch.setattr(gather_module, "_ask_for_vanished_pods", ask)
+
+
+def a_stale_list_is_believed(patch: Patch) -> None:
+    """A pod that is not in the list is gone, and nobody asks the server."""
+
+    async def get(path: str) -> Any:
+        raise NotFound(404, "NotFound", path)
+
+    proper = gather_module._ask_for_vanished_pods
+
+    async def ask(client: Any, *rest: Any) -> None:
+        blind = type("Blind", (), {"get": staticmethod(get)})()
+        await proper(blind, *rest)
+
+    patch.setattr(gather_module, "_ask_for_vanished_pods", ask)
+
+
+def an_older_event_overwrites_a_newer_record(patch: Patch) -> None:
+    """The store believes whoever spoke last."""
+    proper = RecordStore._put
+
+    def put(self: Any, record: Any, *, force: bool = False) -> bool:
+        return proper(self, record, force=True)
+
+    patch.setattr(RecordStore, "_put", put)
+
+
+def pods_are_not_audited(patch: Patch) -> None:
+    """An event that no watch told of is lost for good."""
+
+    async def find(*_: Any) -> None:
+        return None
+
+    patch.setattr(audit_module, "find_pods", find)
+
+
+OF_WRITES = (
+    Bug(random_pod_names, "no-image/paused/2", "lived for"),
+    Bug(no_uid_precondition, "bad-config/stranger-takes-the-name/{delete}", "is nobody's"),
     Bug(status_after_children, "success/reference", "before its status allowed it"),
     Bug(no_version_in_the_patch, "success/paused/{status:1}", "status went from"),
-    Bug(goes_on_after_a_conflict, "worker-fails/paused/0", "was made 2 times"),
-    Bug(any_job_file_will_do, "success/crash-and-tampered/3", "ended differently: /ConfigMap"),
-    Bug(intent_not_written, "no-image/crash-after-commit/{delete}", "was made 2 times"),
-    Bug(foreign_blocks_count, "foreign-report/reference", "ended differently"),
-    Bug(ledger_forgotten, "hundred-inputs/crash-after-commit/{status:3}", "completed_inputs lost"),
-    Bug(announced_before_the_pods_are_gone, "worker-fails/reference", "and its job has ended"),
+    Bug(goes_on_after_a_conflict, "bad-config/paused/0", "was made 2 times"),
+    Bug(any_job_file_will_do, "success/crash-and-tampered/3", "ended differently"),
     Bug(written_though_nothing_differs, "success/reference", "updated_at moved alone"),
     Bug(generation_not_told, "success/reference", "observedGeneration is None"),
-    Bug(refused_pods_are_tried_at_once, "quota-none/reference", "still go on"),
+    Bug(believes_any_404, "success/404/{status:1}", "ended differently"),
+    Bug(vanished_pods_are_not_asked_for, "deleted-while-down/reference", "was made 2 times"),
+    Bug(a_stale_list_is_believed, "retry-then-success/crash-and-stale-pods/{status:4}", "but 0 pods were preempted"),
+    Bug(an_older_event_overwrites_a_newer_record, "preempt-and-resume/watch-swaps/13", "later than without"),
+    Bug(pods_are_not_audited, "success/watch-drops/20", "ended differently"),
 )

@@ -1,26 +1,68 @@
 """What people see when a plan has ended, and where two ends differ. Used by plans."""
 
 import re
+from collections import Counter
 from typing import Any
 
-from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, PODS
+from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, PODS, ResourceType
 from tests.fakes.watch_log import Commit
 from tests.fakes.world import World
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
+_COUNTS = ("retry_count", "preemption_count")
+_RESULTS = ("input_progress", "progress", "failures")
+"""How far a job got that was ended before its own end, depends on when."""
+_TIMES = ("started_at", "completed_at", "failed_at", "cancelled_at")
+
+
 def end_state(world: World) -> dict[str, Any]:
-    """What people see at the end, without times: the jobs' status, and their children by name."""
-    server = world.server
-    jobs = server.list_page("/apis/batch-operator.dev/v1alpha1/batchjobs")["items"]
-    state: dict[str, Any] = {f"job {job['metadata']['name']}": _timeless(job.get("status") or {}) for job in jobs}
-    for resource in (PODS, CONFIG_MAPS):
-        for obj in server.list_page(f"/api/v1/{resource.plural}")["items"]:
-            if obj["metadata"].get("ownerReferences"):
-                what = obj["status"].get("phase") if resource is PODS else obj["binaryData"]
-                state[f"{resource.kind} {obj['metadata']['name']}"] = what
-    return state
+    """The jobs' status without times, and their children by name."""
+    state: dict[str, Any] = {f"job {name}": _timeless(status) for name, status in job_ends(world).items()}
+    children = [*_children(world, PODS), *_children(world, CONFIG_MAPS)]
+    return state | {f"{obj['kind']} {obj['metadata']['name']}": _content(obj) for obj in children}
+
+
+def end_in_short(world: World, *, counts: bool) -> dict[str, Any]:
+    """How the jobs ended, with which counts, and how many of their pods still live: what must be the same also
+    where more than one way leads there.
+    """
+    state: dict[str, Any] = {
+        f"job {name}": _in_short(status, counts=counts) for name, status in job_ends(world).items()
+    }
+    live = sum(count for phase, count in pod_phases(world).items() if phase in ("Pending", "Running"))
+    return state | {"live pods": live}
+
+
+def job_ends(world: World) -> dict[str, Any]:
+    """Each job's status, by name."""
+    jobs = world.server.list_page("/apis/batch-operator.dev/v1alpha1/batchjobs")["items"]
+    return {job["metadata"]["name"]: job.get("status") or {} for job in jobs}
+
+
+def pod_phases(world: World) -> Counter[str]:
+    return Counter(pod["status"]["phase"] for pod in _children(world, PODS))
+
+
+def _children(world: World, resource: ResourceType) -> list[Any]:
+    items = world.server.list_page(f"/api/v1/{resource.plural}")["items"]
+    return [obj for obj in items if obj["metadata"].get("ownerReferences")]
+
+
+def _content(obj: Any) -> Any:
+    return obj["status"].get("phase") if obj["kind"] == "Pod" else obj["binaryData"]
+
+
+def _in_short(status: Any, *, counts: bool) -> Any:
+    conditions = {c["type"]: c["status"] for c in status.get("conditions") or () if c["status"] == "True"}
+    done = status.get("status") == "COMPLETED"
+    return {
+        **{name: status.get(name) for name in ("status", *(_COUNTS if counts else ()), *(_RESULTS if done else ()))},
+        **{name: name in status for name in _TIMES},
+        "error": (status.get("error") or {}).get("code"),
+        "conditions": conditions,
+    }
 
 
 def job_statuses(history: list[Commit]) -> list[str]:
@@ -46,11 +88,13 @@ def difference(left: Any, right: Any, where: str = "") -> str:
 
 def _settled(conditions: list[Any]) -> list[Any]:
     """Without what only says that a trouble has passed."""
-    return [one for one in conditions if (one["type"], one["status"]) != ("Stalled", "False")]
+    troubles = ("Stalled", "Suspended", "Preempted")
+    return [one for one in conditions if one["type"] not in troubles or one["status"] == "True"]
 
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
+        value = {key: inner for key, inner in value.items() if key != "run_seconds"}
         return {key: _timeless(_settled(inner) if key == "conditions" else inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_timeless(inner) for inner in value]

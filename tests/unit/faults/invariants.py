@@ -1,89 +1,150 @@
-"""The oracle: what must hold of the API server's own history, whatever has gone wrong. Called by plans."""
+"""The oracle: what must hold of the API server's own history, whatever has gone wrong. Called by plans and the model.
+
+The numbers in brackets are those of the invariants in docs/reliability.md.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
-from batch_operator.api import names, ranges
-from batch_operator.api.v1alpha1.batchjob import JobStatus
-from batch_operator.reconcile.transitions import EDGES
+from batch_operator.api import index_counts, names, ranges
 from tests.fakes.client import Sent
-from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, PODS, Object
+from tests.fakes.clock import START
+from tests.fakes.resource_types import BATCH_JOBS, NODES, PODS, Object
 from tests.fakes.watch_log import Commit
+from tests.unit.faults.counting import Counting, is_noted
+from tests.unit.faults.status_rules import TERMINAL, parsed, status_written
 
-TERMINAL = ("COMPLETED", "FAILED")
 TERMINAL_PHASES = ("Succeeded", "Failed")
 LATE_POD_SECONDS = 60.0
+ORPHAN_SECONDS = 60.0
+NODE_GONE_SECONDS = 40.0
 
 
-def violations(history: Iterable[Commit], sent: Iterable[Sent], end: float, stopped: Collection[str] = ()) -> list[str]:
+def violations(
+    history: Iterable[Commit],
+    sent: Iterable[Sent],
+    end: float,
+    stopped: Collection[str] = (),
+    *,
+    clock_was_set: bool = False,
+    is_stale: bool = False,
+) -> list[str]:
     """One line each, with the version at which it happened. `end`: the second at which the history ends.
 
     `stopped`: operators that were stopped in the middle of a pass and went on when others had taken over, or whose
-    request was long under way. No API server can know that, so that a pod which comes so for an ended job is only
-    held to LATE_POD_SECONDS; unless the operator had just been told, by the refusal of its status.
+    request was long under way. No API server can know that, so that a pod which comes so too late is only
+    held to LATE_POD_SECONDS; unless the operator had just been told, by the refusal of its status. `clock_was_set`:
+    an operator's idea of what time it is may be a day off. `is_stale`: it may ask again for what was done long ago.
     """
     sent = list(sent)
     told = {s.at for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")}
-    judge = _Judge(stopped, told)
+    judge = Judge(stopped, told, clock_was_set=clock_was_set)
     for commit in history:
-        judge.found += [f"at {commit.version} ({commit.at:.1f} s): {words}" for words in judge.see(commit)]
-    judge.found += judge.late_pods(end)
-    idle = [s for s in sent if not s.changed and not s.error]
+        judge.see(commit)
+    judge.end(end)
+    idle = [s for s in sent if not s.changed and not s.error and not is_stale]
     return judge.found + [f"at {s.version} ({s.at:.1f} s): {s.request.verb} changed nothing" for s in idle]
 
 
-class _Judge:
-    """The objects as they are after each commit, and the rules."""
+class Judge:
+    """The objects as they are after each commit, and the rules. `found`: what is broken so far."""
 
-    def __init__(self, stopped: Collection[str], told: set[float]) -> None:
+    def __init__(
+        self, stopped: Collection[str] = (), told: Collection[float] = (), *, clock_was_set: bool = False
+    ) -> None:
+        self.found: list[str] = []
         self._told = told
         self._stopped = stopped
+        self._clock_was_set = clock_was_set
+        self._counting = Counting()
         self._late: dict[str, tuple[str, float]] = {}
-        self.found: list[str] = []
         self._jobs: dict[str, Object] = {}
+        self._jobs_gone: dict[str, float] = {}
         self._pods: dict[str, Object] = {}
-        self._configmaps: set[str] = set()
+        self._nodes_gone: dict[str, float] = {}
         self._made: Counter[tuple[str, str, str, str]] = Counter()
+        self._unseen: set[tuple[str, str, str, str]] = set()
 
-    def see(self, commit: Commit) -> Iterator[str]:
-        obj = commit.object
-        uid = obj["metadata"]["uid"]
-        known = {BATCH_JOBS: self._jobs, PODS: self._pods}.get(commit.resource)
-        if commit.resource is CONFIG_MAPS:
-            (self._configmaps.discard if commit.type == "DELETED" else self._configmaps.add)(commit.name)
-        if known is None:
-            return
+    def see(self, commit: Commit) -> None:
+        self.found += [f"at {commit.version} ({commit.at:.1f} s): {words}" for words in self._see(commit)]
+
+    def end(self, now: float) -> None:
+        for uid in list(self._late):
+            self.found += self._too_late(uid, now)
+        for pod in self._pods.values():
+            self.found += self._orphan(pod, now)
+
+    def _see(self, commit: Commit) -> Iterator[str]:
+        obj, uid = commit.object, commit.object["metadata"]["uid"]
         by_operator = commit.actor.startswith("operator")
-        if commit.resource is PODS and by_operator:
+        namespaces = {job["metadata"]["namespace"] for job in self._jobs.values()}
+        if by_operator and namespaces and commit.namespace not in namespaces:
+            yield f"the operator wrote in namespace {commit.namespace!r}, where no job is"  # [I16]
+        for words in self._counting.see(commit):  # [I5, I13]
+            if "its predecessor failed" not in words or not (self._clock_was_set or commit.actor in self._stopped):
+                yield words
+        if commit.resource is NODES:
+            self._node(commit)
+        elif commit.resource is PODS:
+            yield from self._pod(commit, by_operator=by_operator)
+        elif commit.resource is BATCH_JOBS:
+            if commit.type == "MODIFIED":
+                yield from status_written(self._jobs[uid].get("status") or {}, obj)
+                yield from self._waits_without_pods(obj, commit.at)
+            if commit.type == "DELETED":
+                self._jobs_gone[uid] = commit.at
+                self._jobs.pop(uid, None)
+            else:
+                self._jobs[uid] = obj
+        yield from self._now(commit.at)
+
+    def _waits_without_pods(self, job: Object, now: float) -> Iterator[str]:
+        """A job that has a living pod is ADMITTED or RUNNING."""
+        status = job.get("status") or {}
+        if status.get("status") in ("PENDING", "PREEMPTED"):
+            for uid, pod in self._pods.items():
+                mine = _owner(pod) == job["metadata"]["uid"]
+                if mine and _is_live(pod) and uid not in self._late and not self._is_off(pod, now):
+                    yield f"pod {pod['metadata']['name']} lives, and its job is {status['status']}"
+
+    def _node(self, commit: Commit) -> None:
+        """When what runs there stops counting."""
+        if commit.type == "DELETED":
+            self._nodes_gone[commit.name] = commit.at + NODE_GONE_SECONDS
+        elif commit.object["spec"].get("taints"):
+            self._nodes_gone[commit.name] = commit.at
+
+    def _pod(self, commit: Commit, *, by_operator: bool) -> Iterator[str]:
+        pod, uid = commit.object, commit.object["metadata"]["uid"]
+        if by_operator:
             wrong = list(self._pod_written(commit))
-            unknowing = commit.actor in self._stopped and commit.at not in self._told
-            if wrong and unknowing and self._has_ended(_owner(obj)):
+            if wrong and commit.actor in self._stopped and commit.at not in self._told:
                 self._late[uid] = (commit.name, commit.at)
             else:
                 yield from wrong
-        if uid in self._late and (not _is_live(obj) or "deletionTimestamp" in obj["metadata"]):
+        ends = commit.type == "DELETED" or not _is_live(pod)
+        if uid in self._late and (ends or "deletionTimestamp" in pod["metadata"]):
             yield from self._too_late(uid, commit.at)
-        if commit.resource is BATCH_JOBS and commit.type == "MODIFIED":
-            yield from self._status_written(self._jobs[uid].get("status") or {}, obj)
+        if ends:
+            yield from self._orphan(self._pods.get(uid, pod), commit.at)
         if commit.type == "DELETED":
-            known.pop(uid, None)
+            self._pods.pop(uid, None)
+            if _owner(pod) and not is_noted(pod, self._jobs.get(_owner(pod), {})):
+                self._unseen.add(_key(pod))
         else:
-            known[uid] = obj
-        yield from self._now()
-
-    def late_pods(self, end: float) -> list[str]:
-        return [words for uid in list(self._late) for words in self._too_late(uid, end)]
+            self._pods[uid] = pod
 
     def _too_late(self, uid: str, now: float) -> Iterator[str]:
         name, made = self._late.pop(uid)
         if now - made > LATE_POD_SECONDS:
             yield f"pod {name}, that came too late for its job, lived for {now - made:.0f} s"
 
-    def _has_ended(self, job_uid: str) -> bool:
-        status = self._jobs.get(job_uid, {"status": {"status": "FAILED"}}).get("status") or {}
-        return status.get("status") in TERMINAL or bool((status.get("ledger") or {}).get("stopping"))
+    def _orphan(self, pod: Object, now: float) -> Iterator[str]:
+        born = (parsed(pod["metadata"]["creationTimestamp"]) - START).total_seconds()
+        gone = max(born, self._jobs_gone.get(_owner(pod), now))  # [I8]
+        if _is_live(pod) and now - gone > ORPHAN_SECONDS and not self._is_off(pod, now):
+            yield f"pod {pod['metadata']['name']} lived on for {now - gone:.0f} s without its job"
 
     def _pod_written(self, commit: Commit) -> Iterator[str]:
         pod = commit.object
@@ -94,14 +155,12 @@ class _Judge:
             return
         key = _key(pod)
         self._made[key] += 1
-        if self._made[key] > 1:
-            yield f"pod {key[1:]} was made {self._made[key]} times"
+        if self._made[key] > 1 and key not in self._unseen:
+            yield f"pod {key[1:]} was made {self._made[key]} times"  # [I1]
         status = self._jobs.get(owner, {}).get("status") or {}
         ledger = status.get("ledger") or {}
-        component = (ledger.get("components") or {}).get(key[1])
-        if component is None or int(key[2]) >= component["parallelism"]:
-            yield f"pod {commit.name} was made before its status allowed it"
-        if status.get("status") in TERMINAL or ledger.get("stopping"):
+        yield from self._authorised(commit, key, ledger)
+        if status.get("status") in TERMINAL or ledger.get("stopping"):  # [I8]
             yield f"pod {commit.name} was made although its job is {status.get('status')} or being stopped"
         environment = {item["name"]: item.get("value") for item in pod["spec"]["containers"][0]["env"]}
         if environment["BATCH_JOB_SHA256"] != ledger.get("spec_hash"):
@@ -110,58 +169,38 @@ class _Judge:
         if again := ranges.parse(environment["BATCH_INPUTS"] or "") & done:
             yield f"pod {commit.name} is given input {min(again)}, which is completed"
 
-    def _status_written(self, old: Object, job: Object) -> Iterator[str]:
-        new = job.get("status") or {}
-        if old == new:
+    def _authorised(self, commit: Commit, key: tuple[str, str, str, str], ledger: Object) -> Iterator[str]:
+        """Status says so first: index, attempt, and that its back-off is over."""
+        component = (ledger.get("components") or {}).get(key[1])
+        if component is None or int(key[2]) >= component["parallelism"]:
+            yield f"pod {commit.name} was made before its status allowed it"
             return
-        before, after = old.get("status"), new.get("status")
-        if before != after and (after is None or JobStatus(after) not in EDGES[JobStatus(before) if before else None]):
-            yield f"status went from {before} to {after}"
-        if before in TERMINAL:
-            yield f"the status of a {before} job changed"
-        if new.get("observedGeneration") != job["metadata"]["generation"]:
-            yield f"observedGeneration is {new.get('observedGeneration')}"
-        if {**old, "updated_at": ""} == {**new, "updated_at": ""}:
-            yield "updated_at moved alone"
-        yield from _progress(old, new)
-        yield from _times(old, new)
+        past = index_counts.parse(component.get("attempts"))
+        attempt = past.get(int(key[2]), component.get("attempt", 0))
+        if attempt != int(key[3]):
+            yield f"pod {commit.name} was made before its status allowed it: it is at attempt {attempt}"
+        due = (component.get("next_retry") or {}).get(key[2])
+        if due and (parsed(due) - START).total_seconds() > commit.at + 1 and not self._clock_was_set:
+            yield f"pod {commit.name} was made before {due}, when its back-off ends"
 
-    def _now(self) -> Iterator[str]:
+    def _now(self, now: float) -> Iterator[str]:
         late = self._late
-        live = [pod for uid, pod in self._pods.items() if _owner(pod) and _is_live(pod) and uid not in late]
+        live = [
+            pod
+            for uid, pod in self._pods.items()
+            if _owner(pod) and _is_live(pod) and uid not in late and not self._is_off(pod, now)
+        ]
         for key, count in Counter(_key(pod)[:3] for pod in live).items():
             if count > 1:
-                yield f"{count} live pods of {key[1:]}"
+                yield f"{count} live pods of {key[1:]}"  # [I2]
         for pod in live:
             job = self._jobs.get(_owner(pod))
             if job and (job.get("status") or {}).get("status") in TERMINAL:
                 yield f"pod {pod['metadata']['name']} lives, and its job has ended"
 
-
-def _progress(old: Object, new: Object) -> Iterator[str]:
-    then, now = old.get("ledger") or {}, new.get("ledger") or {}
-    for name in ("completed_inputs", "failed_inputs"):
-        if lost := ranges.parse(then.get(name, "")) - ranges.parse(now.get(name, "")):
-            yield f"{name} lost {ranges.format_ranges(lost)}"
-    was, counts = old.get("input_progress"), new.get("input_progress")
-    if was and counts and sum(was.values()) != sum(counts.values()):
-        yield f"the counts' sum went from {sum(was.values())} to {sum(counts.values())}"
-    if counts:
-        sizes = {name: len(ranges.parse(now.get(f"{name}_inputs", ""))) for name in ("completed", "failed")}
-        if any(counts[name] != size for name, size in sizes.items()) or min(counts.values()) < 0:
-            yield f"the counts {counts} are not the ledger's {sizes}"
-
-
-def _times(old: Object, new: Object) -> Iterator[str]:
-    for name in ("created_at", "started_at", "completed_at", "failed_at"):
-        if old.get(name) and old[name] != new.get(name):
-            yield f"{name} changed"
-    ordered = [new[name] for name in ("created_at", "started_at", "completed_at", "failed_at") if new.get(name)]
-    stamps = [datetime.fromisoformat(text) for text in ordered]
-    if stamps != sorted(stamps):
-        yield f"times are out of order: {ordered}"
-    if new.get("status") == "COMPLETED" and not new.get("started_at"):
-        yield "a COMPLETED job has no started_at"
+    def _is_off(self, pod: Object, now: float) -> bool:
+        """Its node is gone, whatever its status says."""
+        return now >= self._nodes_gone.get(pod["spec"].get("nodeName", ""), float("inf"))
 
 
 def _owner(pod: Object) -> str:

@@ -5,9 +5,12 @@ import re
 import pytest
 
 from tests.fakes.client import Request
-from tests.unit.faults.bugs import BUGS, Bug
+from tests.unit.faults.bugs import OF_WRITES, Bug
+from tests.unit.faults.bugs_of_decisions import OF_DECISIONS
 from tests.unit.faults.plans import check, judge, parse, reference
 from tests.unit.faults.scenarios import SCENARIOS
+
+BUGS = (*OF_WRITES, *OF_DECISIONS)
 
 
 async def missed() -> list[str]:

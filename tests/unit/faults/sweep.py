@@ -51,7 +51,9 @@ async def every_plan(pairs: int = 0, seed: int = 1) -> list[str]:
 async def single_names() -> list[str]:
     """Every plan with one fault."""
     return [
-        single(scenario, fault).name for scenario in SCENARIOS.values() for fault in faults(await reference(scenario))
+        single(scenario, fault).name
+        for scenario in SCENARIOS.values()
+        for fault in faults(scenario, await reference(scenario))
     ]
 
 

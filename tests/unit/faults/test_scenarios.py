@@ -9,7 +9,8 @@ from tests.fakes.faults import Fault, Kind
 from tests.fakes.resource_types import BATCH_JOBS
 from tests.unit.faults.end_state import job_statuses
 from tests.unit.faults.plans import play, reference, single
-from tests.unit.faults.scenarios import JOB, SCENARIOS, Scenario
+from tests.unit.faults.scenario import Scenario
+from tests.unit.faults.scenarios import SCENARIOS
 
 
 @pytest.fixture(params=list(SCENARIOS.values()), ids=list(SCENARIOS))
@@ -28,12 +29,16 @@ def holds(expected: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
 async def test_it_ends_as_it_says_and_breaks_no_rule(scenario: Scenario) -> None:
     outcome = await reference(scenario)
     assert outcome.found == []
-    job = outcome.end.get(f"job {JOB}", {})
     if scenario.expects is None:
-        assert outcome.end == {}
+        assert outcome.jobs == {}
     else:
-        assert holds(scenario.expects, job), job
-        assert sum(what.startswith("Pod ") for what in outcome.end) == scenario.pods
+        assert set(outcome.jobs) == set(scenario.jobs)
+        for status in outcome.jobs.values():
+            assert holds(scenario.expects, status), status
+    if scenario.passes:
+        assert tuple(job_statuses(outcome.history)) == scenario.passes
+    if scenario.pods is not None:
+        assert sum(outcome.pods.values()) == scenario.pods
 
 
 async def test_the_same_plan_is_the_same_history() -> None:

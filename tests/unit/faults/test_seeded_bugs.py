@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.unit.faults.bugs import BUGS, Bug
-from tests.unit.faults.seeded import catch
+from tests.unit.faults.bugs import Bug
+from tests.unit.faults.seeded import BUGS, catch
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
