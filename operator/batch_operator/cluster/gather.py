@@ -5,21 +5,21 @@ namespace for its organization, and for a pod that status says was there and no 
 makes it a lost one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from batch_operator.api import names
 from batch_operator.api.v1alpha1.batchjob import BatchJob
-from batch_operator.cluster.client import Object
+from batch_operator.cluster.client import Listing, Object
 from batch_operator.cluster.errors import Forbidden, NotFound
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES, PODS
+from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES, NODES, PODS
 from batch_operator.policies import node_loss, pod_start
-from batch_operator.reconcile import rounds
+from batch_operator.reconcile import admission, rounds
 from batch_operator.resources.configmap import job_file
-from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings, decode_pod
+from batch_operator.snapshot import JobSnapshot, NodeRecord, PodRecord, RuleSettings, decode_node, decode_pod
 
 LOOK_AGAIN = timedelta(seconds=30)
 
@@ -28,6 +28,9 @@ class Reader(Protocol):
     """The part of cluster.client that gather needs."""
 
     async def get(self, path: str) -> Object: ...
+    async def list_as(
+        self, path: str, decode: Callable[[Object], NodeRecord], params: Mapping[str, str] | None = None
+    ) -> Listing[NodeRecord]: ...
 
 
 async def job_snapshot(
@@ -35,7 +38,7 @@ async def job_snapshot(
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     await _ask_for_vanished_pods(client, seen, job)
-    pods = tuple(_with_node(seen, pod, now) for pod in seen.pods.by_owner(job.uid))
+    pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
     if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
         seen.job_files.pop(job.uid, None)
         seen.job_files_read[job.uid] = now
@@ -54,7 +57,7 @@ async def job_snapshot(
 async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJob) -> None:
     """Pods that were deleted while no operator watched, as deleted copies into the store."""
     ledger = job.status.ledger
-    if ledger is None or ledger.stopping is not None or job.status.has_ended:
+    if ledger is None or ledger.stopping is not None or job.status.has_ended or admission.is_waiting(job.status):
         return
     known = rounds.read(ledger.components)
     there = rounds.current_pods(seen.pods.by_owner(job.uid), known)
@@ -95,19 +98,34 @@ def _vanished(job: BatchJob, name: str, component: str, index: int, attempt: int
     )
 
 
-def _with_node(seen: Observations, pod: PodRecord, now: datetime) -> PodRecord:
-    """The pod, with what is known of its node."""
+async def _with_node(client: Reader, seen: Observations, pod: PodRecord, now: datetime) -> PodRecord:
+    """The pod, with what is known of its node. Before a node counts as gone the server itself is asked: a watch may be
+    silent for longer than the quarantine.
+    """
     if not pod.node or not pod.is_live:
         return pod
     node = seen.nodes.get_by_name("", pod.node)
     missing_for = timedelta()
     if node is None:
-        missing_for = now - seen.nodes_missed_since.setdefault(pod.node, now)
+        missing_for = now - seen.nodes_missed_since.setdefault(pod.uid, now)
     else:
-        seen.nodes_missed_since.pop(pod.node, None)
+        seen.nodes_missed_since.pop(pod.uid, None)
+        seen.nodes_gone.discard(pod.node)
     gone = node_loss.is_gone(pod, node, missing_for)
+    if gone and node is None and pod.node not in seen.nodes_gone:
+        node = await _ask_for_node(client, seen, pod.node)
+        gone = node_loss.is_gone(pod, node, missing_for)
     unready = node is None or not node.ready
     return replace(pod, node_gone=gone, node_unready=unready) if gone or unready else pod
+
+
+async def _ask_for_node(client: Reader, seen: Observations, name: str) -> NodeRecord | None:
+    found = await client.list_as(NODES.path(), decode_node, {"fieldSelector": f"metadata.name={name}"})
+    for node in found.items:
+        seen.nodes.observe(node)
+        return node
+    seen.nodes_gone.add(name)
+    return None
 
 
 def _needs_job_file(job: BatchJob) -> bool:
@@ -124,14 +142,20 @@ def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecor
 
 
 async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> None:
-    try:
-        manifest = await client.get(CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid)))
-    except NotFound:
-        return
-    file = job_file(manifest)
+    path = CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid))
+    manifest = await _configmap(client, path) or await _configmap(client, path)
+    file = job_file(manifest) if manifest is not None else None
     expected = job.status.ledger.spec_hash if job.status.ledger else None
     if file is not None and file.sha256 == expected:
         seen.job_files[job.uid] = file
+
+
+async def _configmap(client: Reader, path: str) -> Object | None:
+    """Asked twice, as for pods."""
+    try:
+        return await client.get(path)
+    except NotFound:
+        return None
 
 
 async def _org_id(client: Reader, seen: Observations, namespace: str) -> str:

@@ -31,7 +31,9 @@ class Observations:
     job_files_read: dict[str, datetime] = field(default_factory=dict)
     """When a job's ConfigMap was last looked at, by job uid."""
     nodes_missed_since: dict[str, datetime] = field(default_factory=dict)
-    """Since when a node that pods name has not been there, by node name."""
+    """Since when a pod's node has not been there, by pod uid."""
+    nodes_gone: set[str] = field(default_factory=set)
+    """Nodes that the API server itself says are no more, by name."""
 
     def registry(self, namespace: str, key: str) -> tuple[PipelineRecord, ...]:
         """The registry's objects of `key` that a job in `namespace` may use."""
@@ -63,6 +65,7 @@ class Observations:
 
     def forget_pod(self, uid: str) -> None:
         self.reports.pop(uid, None)
+        self.nodes_missed_since.pop(uid, None)
 
     def forget_job(self, uid: str) -> None:
         """The job is gone: so is all that was kept for it."""

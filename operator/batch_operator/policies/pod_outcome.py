@@ -19,8 +19,6 @@ EVICTED = "Evicted"
 SHUT_DOWN = "Terminated"
 """The kubelet's word for pods that it ended because its node shuts down."""
 DEADLINE = "DeadlineExceeded"
-CANNOT_RUN = frozenset({"StartError", "ContainerCannotRun", "CannotRun"})
-"""The container runtime could not start the command."""
 
 
 class Outcome(StrEnum):
@@ -47,7 +45,7 @@ def outcome(pod: PodRecord, ended_inputs: Collection[int] = ()) -> Outcome:
         return Outcome.FATAL
     if pod.phase == "Succeeded":
         # asked to stop and exited 0 all the same: it ended early if its own word leaves inputs open
-        left_open = was_disrupted(pod) and last_word(pod) is not None and bool(pod.inputs)
+        left_open = was_disrupted(pod) and bool(_block(pod))
         return Outcome.PREEMPTED if left_open else Outcome.ENDED
     if was_disrupted(pod):
         return Outcome.PREEMPTED
@@ -55,7 +53,7 @@ def outcome(pod: PodRecord, ended_inputs: Collection[int] = ()) -> Outcome:
         return Outcome.FAILED  # without DisruptionTarget: it overran its own limit
     if _was_rejected(pod) or pod.reason == SHUT_DOWN:
         return Outcome.PREEMPTED
-    if pod.exit_code == EXIT_BAD_DATA:
+    if pod.exit_code == EXIT_BAD_DATA and _block(pod):
         return Outcome.ENDED
     return Outcome.FAILED if pod.is_terminal else Outcome.PREEMPTED
 
@@ -94,7 +92,7 @@ def _block(pod: PodRecord) -> frozenset[int]:
 
 
 def _is_fatal(pod: PodRecord) -> bool:
-    return pod.phase == "Failed" and (pod.exit_code == EXIT_BAD_CONFIG or pod.container_reason in CANNOT_RUN)
+    return pod.phase == "Failed" and pod.exit_code == EXIT_BAD_CONFIG
 
 
 def _was_rejected(pod: PodRecord) -> bool:
@@ -120,28 +118,19 @@ def _ended_by_deletion(pod: PodRecord) -> bool:
 def fatal(pod: PodRecord) -> Failure:
     """Why a pod with outcome FATAL fails its job."""
     report = last_word(pod)
-    if pod.exit_code == EXIT_BAD_CONFIG:
-        error = report.error if report else None
-        if error is not None:
-            return Failure(
-                error.code,
-                error.message,
-                error.suggestion or None,
-                component=pod.component,
-                exit_code=pod.exit_code,
-            )
-        words = _words(pod) if report is None else report.notice
+    if report is not None and report.error is not None:
         return Failure(
-            "INVALID_REQUEST",
-            f"component {pod.component} refused its configuration (exit code 64): {words or 'it gave no reason'}",
-            f"See the log: kubectl logs -n {pod.namespace} {pod.name}",
+            report.error.code,
+            report.error.message,
+            report.error.suggestion or None,
             component=pod.component,
             exit_code=pod.exit_code,
         )
+    words = _words(pod) if report is None else report.notice
     return Failure(
-        "START_FAILED",
-        f"pod {pod.name} cannot start: {pod.container_reason}: {_words(pod) or 'the runtime gave no reason'}",
-        "Check `command` of the pipeline's component; its owner must publish a version that starts.",
+        "INVALID_REQUEST",
+        f"component {pod.component} refused its configuration (exit code 64): {words or 'it gave no reason'}",
+        f"See the log: kubectl logs -n {pod.namespace} {pod.name}",
         component=pod.component,
         exit_code=pod.exit_code,
     )

@@ -36,9 +36,11 @@ def refusal(job: BatchJob) -> str:
     """Why a request that the job has not answered cannot be granted in its state; "" where it can, or there is none."""
     state = job.status.status
     assert state is not None, "asked of jobs that have a status"
+    if retry(job) and state in (JobStatus.FAILED, JobStatus.CANCELLED):
+        return ""
     if state.is_terminal and cancel(job):
         return f"cannot cancel: the job is {state} already"
-    if not retry(job) or state in (JobStatus.FAILED, JobStatus.CANCELLED):
+    if not retry(job):
         return ""
     if state is JobStatus.COMPLETED:
         return "cannot retry: the job is COMPLETED, nothing is left to do; apply a job of another name"

@@ -9,7 +9,6 @@ from datetime import datetime
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Ledger
 from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
-from batch_operator.policies import timeouts
 from batch_operator.policies.effective_policy import EffectivePolicy
 from batch_operator.policies.progress import Progress
 from batch_operator.reconcile import pods_of_job, rounds, stopping
@@ -44,7 +43,8 @@ def wait(
     living = [p for p in seen.pods if p.is_live]
     if living:  # a create whose answer was lost, or by an operator that was paused
         deletes = stopping.pod_deletes(living, seen, now, policy)
-        return Plan("Waiting", f"{len(living)} pods of an earlier round are still ending", deletes=deletes), status
+        words = f"{len(living)} pods of an earlier round are still ending"
+        return Plan("Waiting", words, deletes=deletes, requeue_after=stopping.look_again(living, seen, now)), status
     if job.spec.suspend:
         return stopping.suspended(status, now)
     if ledger.waiting_since is None:  # suspended until now, or made by an operator that did not note it
@@ -52,12 +52,8 @@ def wait(
         status = status.model_copy(update={"ledger": ledger})
     known = rounds.read(ledger.components)
     due = _due(ledger, known)
-    timeout = timeouts.assign_due(ledger.waiting_since, policy)
     if due is not None and due > now:
         return Plan("BackOff", status.message or "", requeue_after=due - now), status
-    if timeout is not None and now >= timeout:
-        why = timeouts.assign_failure(policy, status.message or "")
-        return stopping.stop(job, status, stopping.failing(job, why), seen, now, policy)
     return admit(job, status, file, begun(file, known, done), done, seen, now)
 
 
@@ -68,9 +64,10 @@ def begun(file: JobFile, known: dict[str, Round], done: Progress) -> dict[str, R
 
 
 def _due(ledger: Ledger, known: dict[str, Round]) -> datetime | None:
-    retries = [when for r in known.values() for when in r.next_retry.values()]
-    moments = [m for m in (ledger.next_admission, min(retries, default=None)) if m is not None]
-    return max(moments, default=None)
+    waits = [r.next_retry.get(index) for r in known.values() for index in r.open_indexes]
+    retries = [when for when in waits if when is not None]
+    first = min(retries) if retries and len(retries) == len(waits) else None
+    return max((m for m in (ledger.next_admission, first) if m is not None), default=None)
 
 
 def admit(

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
-from batch_operator.api.v1alpha1.conditions import Reason
+from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
 from batch_operator.policies import effective_policy, pipeline_resolution, progress, requests, timeouts
 from batch_operator.policies import inputs as inputs_policy
@@ -37,7 +37,7 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
     if refused and not (status.status and status.status.is_terminal):
         ledger = requests.retry_answered(status.ledger, job.retry_requested)
         status = status.model_copy(update={"ledger": ledger})
-        plan = replace(plan, event=plan.event or Event("Warning", Reason.REQUEST_REFUSED, refused))
+        plan = replace(plan, event=Event("Warning", Reason.REQUEST_REFUSED, refused))
     return _write(job, status, seen, now, plan)
 
 
@@ -114,6 +114,11 @@ def _first_sight(
 def _stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) -> tuple[Plan, BatchJobStatus]:
     """It waits for the registry, as long as its own policy allows."""
     policy = effective_policy.effective(job.policy)
+    if not job.spec.suspend and any(
+        c.type == ConditionType.SUSPENDED and c.status == "True" for c in status.conditions or ()
+    ):
+        ledger = (status.ledger or Ledger()).model_copy(update={"waiting_since": now})
+        status = status.model_copy(update={"ledger": ledger})
     since = (status.ledger.waiting_since if status.ledger else None) or job.created_at
     due = None if job.spec.suspend else timeouts.assign_due(since, policy)
     if due is not None and now >= due:
@@ -161,8 +166,10 @@ def _rebuilt(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot) -> JobFil
 def _tampered() -> Failure:
     return Failure(
         "TAMPERED",
-        "the job's ConfigMap does not hold what was resolved at admission, and the registry no longer gives the same",
-        "Apply the job again under another name; nobody but the operator may write its ConfigMap.",
+        "the job's ConfigMap is gone or does not hold what was resolved at admission, and the registry no longer gives "
+        "the same",
+        "Apply the job again under another name. Only the operator should write or delete its ConfigMap; a job that is "
+        "past its time to live has none.",
     )
 
 

@@ -15,6 +15,9 @@ from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
 from batch_operator.snapshot import JobSnapshot
 
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By so much the clocks of two machines may."""
+
 
 def look(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, BatchJobStatus]:
     """-> (plan without a status, status as it should be)."""
@@ -56,9 +59,13 @@ def _expire(
     ended = status.completed_at or status.failed_at or status.cancelled_at
     if ttl is None or ended is None or (status.ledger and status.ledger.children_deleted_at):
         return plan, status
+    if status.ledger is not None and status.ledger.ttl_since is not None:
+        ended = status.ledger.ttl_since
+    elif status.ledger is not None and ended > now + CLOCKS_DIFFER:  # an operator with a clock ahead of ours wrote it
+        ended = now
+        status = status.model_copy(update={"ledger": status.ledger.model_copy(update={"ttl_since": now})})
     if now < ended + ttl:
-        # a clock that was set back must not hold it for longer
-        return replace(plan, requeue_after=min(ended + ttl - now, max(ttl, timedelta(seconds=1)))), status
+        return replace(plan, requeue_after=ended + ttl - now), status
     if policy.ttl_deletes_job and not job.tracked_by:
         return replace(plan, reason="Expired", message="its time to live is over", delete_job=True), status
     if status.ledger is None:

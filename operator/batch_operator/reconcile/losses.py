@@ -26,8 +26,9 @@ class Counts:
 
     retries: int
     preemptions: int
-    retry_base: int = 0
     preemption_base: int = 0
+    round_failures: int = 0
+    """restart_scope Job: rounds that failed since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Losses:
     rounds: dict[str, Round]
     counts: Counts
     words: tuple[str, ...] = ()
-    preempted: bool = False
-    """At least one loss was a preemption."""
+    preempted: str = ""
+    """The first preemption in words; "" where there was none."""
     failure: Failure | None = None
     """A limit is passed."""
     round_lost: bool = False
@@ -109,8 +110,9 @@ def _count_round(
             rounds[pod.component], wait_of_pod = _unstarted(rounds[pod.component], pod, policy)
             wait = max(wait, wait_of_pod)
     else:
-        number = so_far.counts.retries - so_far.counts.retry_base + 1
+        number = so_far.counts.round_failures + 1
         result = _failed(so_far, first, number, policy)
+        result = replace(result, counts=replace(result.counts, round_failures=number))
         wait = policy.backoff(number)
     resume_at = now + wait if wait else None
     return replace(result, rounds=rounds, round_lost=True, resume_at=resume_at)
@@ -136,7 +138,9 @@ def _preempted(so_far: Losses, words: str, pod: PodRecord, policy: EffectivePoli
             "policy.max_preemptions.",
             component=pod.component,
         )
-    return replace(so_far, counts=counts, words=(*so_far.words, words), preempted=True, failure=failure)
+    return replace(
+        so_far, counts=counts, words=(*so_far.words, words), preempted=so_far.preempted or words, failure=failure
+    )
 
 
 def _failed(so_far: Losses, pod: PodRecord, number: int, policy: EffectivePolicy) -> Losses:

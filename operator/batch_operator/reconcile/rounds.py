@@ -85,6 +85,11 @@ class Round:
             next_retry=without(self.next_retry, index),
         )
 
+    @property
+    def unused_attempt(self) -> int:
+        """Likewise, also where an operator before this one did not note which pods it saw."""
+        return max([self.attempt, *(self.attempt_of(i) for i in range(self.parallelism))]) + 1
+
     def blocks(self, numbers: Collection[int] | None) -> list[tuple[int, ...]]:
         """The block of each index; `numbers`: the component's inputs, None where it has no tracked port."""
         if numbers is None:
@@ -162,7 +167,7 @@ def settled(file: JobFile, rounds: Mapping[str, Round], pods: Pods, ended: Colle
 def reopened(rounds: Mapping[str, Round]) -> dict[str, Round]:
     """A retry request: limits count anew, and what the earlier pods said of their inputs is over."""
     return {
-        name: Round(known.parallelism, known.inputs, known.next_attempt, succeeded=known.succeeded)
+        name: Round(known.parallelism, known.inputs, known.unused_attempt, succeeded=known.succeeded)
         for name, known in rounds.items()
     }
 
@@ -223,11 +228,10 @@ def has_started(file: JobFile, rounds: Mapping[str, Round], pods: Pods) -> bool:
 
 
 def _component_has_started(scope: str, name: str, known: Round, pods: Pods) -> bool:
-    started = {i for i in range(known.parallelism) if (p := pods.get((name, i))) and p.started_at is not None}
-    started |= known.succeeded
+    started = [i for i in known.open_indexes if (p := pods.get((name, i))) and p.started_at is not None]
     if scope == WHOLE_JOB:
-        return len(started) >= known.parallelism
-    return bool(started) or known.parallelism == 0 or bool(known.failures)
+        return len(started) == len(known.open_indexes)
+    return bool(started) or not known.open_indexes
 
 
 def waits(rounds: Mapping[str, Round], now: datetime) -> list[datetime]:

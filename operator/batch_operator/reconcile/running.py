@@ -61,6 +61,8 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     assert ledger is not None, "a resolved job has a ledger"
     policy = effective_policy.effective(job.policy, file.retry_policy)
     ledger = timeouts.believable(ledger, now, policy, seen.settings.start_retry_delay)
+    if ledger.running_since and status.started_at and status.started_at - ledger.running_since > timedelta(minutes=1):
+        ledger = ledger.model_copy(update={"running_since": min(status.started_at, now)})  # a clock that was behind
     status = status.model_copy(update={"ledger": ledger})
     known = rounds.read(ledger.components)
     pods = _with_blocks(rounds.current_pods(seen.pods, known), known, file)
@@ -77,6 +79,12 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     why = success.inputs_failure(done, policy, ended=ended)
     if why is not None:
         return _fail(view, status, why)
+    if ended and (living := [p for p in seen.pods if p.is_live]):
+        deletes = stopping.pod_deletes(living, seen, now, policy)
+        words = f"every input has ended; waiting for {len(living)} pods of earlier attempts to end"
+        wait = stopping.look_again(living, seen, now)
+        status = status.model_copy(update={"message": words})
+        return Plan("Completing", words, deletes=deletes, requeue_after=wait), status
     if ended:
         status = statuses.completed(status, done, now)
         message = "; ".join((status.message or "", *done.notices))
@@ -112,11 +120,13 @@ def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
     known = _rounds(status)
     if rounds.has_started(view.file, known, view.pods):
         status = _with_ledger(status, starting_since=None, start_timeouts=None)
+    elif status.status is JobStatus.ADMITTED and ledger.starting_since is None:  # admitted by an older version
+        status = _with_ledger(status, starting_since=view.now)
     due = timeouts.start_due(_ledger(status), view.policy)
     if due is not None and view.now >= due:
         return _start_timed_out(view, status)
     counts = Counts(
-        status.retry_count or 0, status.preemption_count or 0, ledger.retry_base or 0, ledger.preemption_base or 0
+        status.retry_count or 0, status.preemption_count or 0, ledger.preemption_base or 0, ledger.round_failures or 0
     )
     lost = losses.count(view.file, known, counts, view.pods, view.done.ended, view.policy, view.now)
     if lost.words:
@@ -129,6 +139,7 @@ def _lost(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     status = _with_rounds(status, lost.rounds).model_copy(
         update={"retry_count": lost.counts.retries, "preemption_count": lost.counts.preemptions}
     )
+    status = _with_ledger(status, round_failures=lost.counts.round_failures or None)
     words = "; ".join(lost.words[:3]) + (f" (and {len(lost.words) - 3} more)" if len(lost.words) > 3 else "")
     reason = Reason.PREEMPTED if lost.preempted else Reason.RETRYING
     if lost.failure is not None:
@@ -154,7 +165,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         status = statuses.waiting(status, Reason.BACK_OFF, now)
         return Plan("BackOff", status.message or "", requeue_after=rounds.waits(known, now)[0] - now), status
     if places and not alive and lost.preempted:
-        status = statuses.preempted(status, "; ".join(lost.words[:1]), now)
+        status = statuses.preempted(status, lost.preempted, now)
         return Plan("Preempted", status.message or ""), status
     missing = pods_of_job.missing(view.job, view.file, known, pods, view.done.ended, seen.settings, now)
     held_back = held_back_until(seen, now)
@@ -166,12 +177,13 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     if held_back is not None and missing:
         missing = ()
         waits.append(held_back - now)
-    if status.status is JobStatus.RUNNING or any(p.started_at is not None for p in pods.values()):
+    runs = any(p.is_live and p.started_at is not None for p in pods.values())
+    if runs or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
         status = _running(status, pods_of_job.waiting_words(pods.values()) + _back_off_words(known, now) + refused, now)
-    elif seen.refusal is not None and not pods:
+    elif seen.refusal is not None and not alive:
         event = Event("Warning", refusal.reason(seen.refusal), f"pods are refused: {seen.refusal.message}")
         status = _refused(status, seen, now)
-    else:
+    elif status.status is not JobStatus.PENDING or pods:  # PENDING for a refusal until a pod is there
         status = _starting(status, pods, len(places) + len(pods), refused, now)
     gone_astray = [PodDelete(p.name, p.uid, view.policy.grace_seconds) for p in rounds.superseded(seen.pods, known)]
     plan = Plan(

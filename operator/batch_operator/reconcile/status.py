@@ -248,8 +248,9 @@ def retried(job: BatchJob, status: BatchJobStatus, now: datetime) -> BatchJobSta
     ledger = requests.retry_answered(status.ledger, job.retry_requested).model_copy(
         update={
             "failed_inputs": None,
-            "retry_base": retries,
             "preemption_base": status.preemption_count or None,
+            "round_failures": None,
+            "ttl_since": None,
             "waiting_since": now,
             "start_timeouts": None,
             "run_seconds": None,

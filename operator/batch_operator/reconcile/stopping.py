@@ -91,11 +91,16 @@ def go_on(
         message=message,
         ledger=statuses.clocks_stopped(status.ledger, now),
     )
+    deletes = pod_deletes(living, seen, now, policy)
+    return Plan("Stopping", message, deletes=deletes, requeue_after=look_again(living, seen, now)), status
+
+
+def look_again(living: Iterable[PodRecord], seen: JobSnapshot, now: datetime) -> timedelta | None:
+    """When pods that are to end are worth a look without an event."""
     waits = [due - now for due in forced_delete_dues(seen) if due > now]
     if any(p.node_unready or p.deletion_due is not None for p in living):
         waits.append(LOOK_AGAIN)
-    deletes = pod_deletes(living, seen, now, policy)
-    return Plan("Stopping", message, deletes=deletes, requeue_after=min(waits, default=None)), status
+    return min(waits, default=None)
 
 
 def _is_stuck(pod: PodRecord, now: datetime) -> bool:

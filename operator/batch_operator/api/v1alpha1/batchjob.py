@@ -225,8 +225,12 @@ class Ledger(ApiModel):
     failed_inputs: str | None = Field(None, description="Numbers of the failed inputs.")
     components: dict[str, ComponentLedger] | None = Field(None, description="By component.")
     stopping: Stopping | None = Field(None, description="Set while pods are being ended.")
-    retry_base: int | None = Field(None, description="retry_count at the last retry request: limits count from here.")
-    preemption_base: int | None = Field(None, description="preemption_count at the last retry request.")
+    round_failures: int | None = Field(
+        None, description="Rounds of restart_scope Job that failed since the last retry request."
+    )
+    preemption_base: int | None = Field(
+        None, description="preemption_count at the last retry request: the limit counts from here."
+    )
     waiting_since: Timestamp | None = Field(None, description="Since when the job waits for its admission.")
     starting_since: Timestamp | None = Field(None, description="Since when it is admitted without having started.")
     start_timeouts: int | None = Field(None, description="How often it did not start in time.")
@@ -235,6 +239,9 @@ class Ledger(ApiModel):
     run_seconds: int | None = Field(None, description="How long it ran before that.")
     pipeline_ttl_seconds: int | None = Field(None, description="ttl_seconds_after_finished of the pipeline.")
     pipeline_ttl_deletes_job: bool | None = Field(None, description="ttl_deletes_job of the pipeline.")
+    ttl_since: Timestamp | None = Field(
+        None, description="From when the time to live counts, where the job's end is in the future."
+    )
     children_deleted_at: Timestamp | None = Field(None, description="When the finished job's children were deleted.")
     handled_requests: HandledRequests | None = Field(None, description="Requests that have been answered.")
 

@@ -62,8 +62,9 @@ class Reason(StrEnum):
 
     @classmethod
     def of_code(cls, code: str) -> "Reason":
-        """``INVALID_REQUEST`` -> InvalidRequest."""
-        return cls("".join(word.capitalize() for word in code.split("_")))
+        """``INVALID_REQUEST`` -> InvalidRequest; a code of another version -> Failed."""
+        word = "".join(word.capitalize() for word in code.split("_"))
+        return cls(word) if word in cls._value2member_map_ else cls.FAILED
 
 
 class Condition(ApiModel):

@@ -71,7 +71,8 @@ def _request(value: str | None) -> str:
 
 def _spec(raw: Mapping[str, Any]) -> tuple[BatchJobSpec, str]:
     """(spec, what is wrong with it)."""
-    nothing = BatchJobSpec(pipeline_type="batch", pipeline_key="unreadable")
+    held = raw.get("suspend") is True  # whatever else is wrong: a job that is held stays so
+    nothing = BatchJobSpec(pipeline_type="batch", pipeline_key="unreadable", suspend=held or None)
     if nesting.too_deep(raw):
         return nothing, f"spec.parameters: config nests deeper than {nesting.MAX_DEPTH} levels"
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batch_operator.api import names
+from batch_operator.cluster.client import Listing
 from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.observations import Observations
@@ -22,6 +23,7 @@ from tests.builders import (
     make_snapshot,
     run_to,
 )
+from tests.unit.batch_operator.reconcile.course import Course, inputs
 
 NODE = NodeRecord("node-1", "node-uid", "10", ready=True, out_of_service=False)
 
@@ -31,6 +33,7 @@ class Reader:
 
     def __init__(self, objects: dict[str, Any]) -> None:
         self.objects = objects
+        self.nodes: list[NodeRecord] = []
         self.asked: list[str] = []
 
     async def get(self, path: str) -> Any:
@@ -38,6 +41,12 @@ class Reader:
         if path not in self.objects:
             raise NotFound(404, "NotFound", path)
         return self.objects[path]
+
+    async def list_as(self, path: str, decode: Any, params: Any = None) -> Listing[Any]:
+        """Of nodes, by name: those that have been put in as records."""
+        self.asked.append(f"{path}?{params['fieldSelector']}")
+        name = params["fieldSelector"].partition("=")[2]
+        return Listing(tuple(node for node in self.nodes if node.name == name), "1")
 
 
 CONFIG_MAP = f"/api/v1/namespaces/team-a/configmaps/{names.configmap_name('tep', make_batchjob().uid)}"
@@ -161,4 +170,46 @@ async def test_a_pod_that_does_not_start_makes_it_look_for_the_configmap_again()
     for second, expected in ((10, file), (40, None)):
         found = await job_snapshot(reader, seen, job, RuleSettings(), NOW + timedelta(seconds=second), org_labels=False)
         assert found.job_file == expected
-    assert len(reader.asked) == 2
+    assert reader.asked == [CONFIG_MAP] * 3, "and twice before it is believed to be gone"
+
+
+class TestMissingNodes:
+    def of(self, *pods: Any) -> Observations:
+        seen = Observations()
+        for pod in pods:
+            seen.pods.apply("ADDED", pod)
+        return seen
+
+    async def at(self, seconds: float, reader: Reader, seen: Observations) -> Any:
+        now = NOW + timedelta(seconds=seconds)
+        return await job_snapshot(reader, seen, make_batchjob(), RuleSettings(), now, org_labels=False)
+
+    async def test_the_server_is_asked_before_one_counts_as_gone(self) -> None:
+        """The watch of nodes may be silent for 75 s before it is ended: longer than the quarantine."""
+        reader, seen = Reader({}), self.of(make_pod(0))
+        reader.nodes.append(NODE)
+        await self.at(0, reader, seen)
+        assert (await self.at(41, reader, seen)).pods[0].is_live
+        assert reader.asked == ["/api/v1/nodes?metadata.name=node-1"]
+
+    async def test_it_is_asked_once(self) -> None:
+        reader, seen = Reader({}), self.of(make_pod(0))
+        for second in (0, 41, 42, 43):
+            await self.at(second, reader, seen)
+        assert len(reader.asked) == 1
+
+    async def test_a_later_pod_on_a_node_of_that_name_gets_its_own_quarantine(self) -> None:
+        reader, seen = Reader({}), self.of(make_pod(0, uid="a"))
+        await self.at(0, reader, seen)
+        seen.pods.apply("DELETED", make_pod(0, "Failed", uid="a", resource_version="201"))
+        seen.pods.apply("ADDED", make_pod(1, uid="b", resource_version="300"))
+        assert not any(pod.node_gone for pod in (await self.at(3600, reader, seen)).pods)
+
+
+async def test_no_pod_is_asked_for_while_a_job_is_suspended() -> None:
+    course = Course(inputs(4, 4)).at(0).runs(0, 1, 2, 3).at(3).spec_changes(suspend=True).at(4)
+    for index in range(4):
+        course.gone(index)
+    reader = Reader({})
+    await snapshot_of(reader, Observations(), course.at(5).job)
+    assert not [path for path in reader.asked if "/pods/" in path]

@@ -30,7 +30,7 @@ UNSTARTED = {"exit_code": None, "started_at": None}
         pytest.param("Failed", {"exit_code": 137, "container_reason": "OOMKilled"}, Outcome.FAILED, id="OOM"),
         pytest.param("Failed", {"exit_code": 64}, Outcome.FATAL, id="exit 64"),
         pytest.param("Failed", {"exit_code": 64} | DISRUPTED, Outcome.FATAL, id="exit 64 of a disrupted pod"),
-        pytest.param("Failed", {"exit_code": 128, "container_reason": "StartError"}, Outcome.FATAL, id="no command"),
+        pytest.param("Failed", {"exit_code": 128, "container_reason": "StartError"}, Outcome.FAILED, id="no command"),
         pytest.param("Failed", {"exit_code": 1} | DISRUPTED, Outcome.PREEMPTED, id="disrupted: whatever its code"),
         pytest.param("Failed", {"exit_code": 65} | DISRUPTED, Outcome.PREEMPTED, id="disrupted with exit 65"),
         pytest.param(
@@ -68,7 +68,7 @@ UNSTARTED = {"exit_code": None, "started_at": None}
             Outcome.PREEMPTED,
             id="exit 75 and deleted: whatever the kubelet's own delete did to the times",
         ),
-        pytest.param("Succeeded", DISRUPTED, Outcome.ENDED, id="disrupted, exit 0, never reported"),
+        pytest.param("Succeeded", DISRUPTED, Outcome.PREEMPTED, id="disrupted, exit 0, never reported"),
         pytest.param("Succeeded", DISRUPTED | LEFT_ONE_OPEN, Outcome.PREEMPTED, id="disrupted, exit 0, inputs left"),
         pytest.param("Succeeded", LEFT_ONE_OPEN, Outcome.ENDED, id="exit 0 with inputs left: they fail"),
     ],

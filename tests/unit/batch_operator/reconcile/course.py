@@ -1,11 +1,13 @@
 """A job's course for tests: pass after pass, with the pods that the plans made and what has become of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from batch_operator.api.job_file import JobFile
+from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
+from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
 from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
@@ -89,6 +91,19 @@ class Course:
         self.spec |= fields
         spec = self.job.spec.model_copy(update=fields)
         self.job = self.job.model_copy(update={"spec": spec, "generation": self.job.generation + 1})
+        return self
+
+    def reports(self, report: str, index: int = 0, attempt: int = 0) -> "Course":
+        """A worker has said this, and the operator remembers it."""
+        said = {self.pods["worker", index, attempt].uid: Report.parse(report)}
+        self.snapshot = replace(self.snapshot, reports=said)
+        return self
+
+    def rewritten(self, change: Callable[[dict[str, Any]], object]) -> "Course":
+        """The stored status is changed in place: by another version, or with another clock."""
+        raw = statuses.as_written(self.status)
+        change(raw)
+        self.job = self.job.model_copy(update={"status": BatchJobStatus.model_validate(raw)})
         return self
 
     @property

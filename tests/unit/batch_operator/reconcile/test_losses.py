@@ -1,6 +1,7 @@
 """Retries and preemptions are counted apart, each lost pod once: design section 2's table, and around it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,14 @@ import pytest
 from batch_operator.api.v1alpha1.conditions import ConditionType
 from tests.builders import NOW, is_true, seconds
 from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
+
+MIXED = {
+    "components": {
+        "worker": {"image": "example.org/a:1", "max_parallelism": 8, "restart_scope": "Index"},
+        "trainer": {"image": "example.org/b:1", "max_parallelism": 8, "restart_scope": "Job"},
+    },
+    "default_config": {"worker": {"parallelism": 1}, "trainer": {"parallelism": 1}},
+}
 
 
 def said(completed: str, **more: Any) -> str:
@@ -253,3 +262,53 @@ def test_a_node_that_comes_back_brings_no_twin() -> None:
     assert (course.counts, course.living) == ((0, 1), [(0, 1), (1, 0)])
     course.pod(0, node_gone=False).at(70)
     assert course.pods["worker", 0, 0].deleting
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["report in memory", "operator restarted"])
+def test_a_preempted_worker_that_exits_0_fails_none_of_its_open_inputs(restarted: bool) -> None:
+    course = Course(inputs(2, 1)).at(0).runs(0).at(3).reports('{"completed": "0", "processing": "1"}').at(10)
+    if restarted:
+        course.snapshot = replace(course.snapshot, reports={})
+    course.preempted(0, phase="Succeeded", exit_code=0).at(20)
+    assert (course.state, course.status.failures) == ("ADMITTED", None)
+
+
+def test_a_suspended_worker_that_exits_0_fails_none_of_its_open_inputs() -> None:
+    course = Course(inputs(2, 1)).at(0).runs(0).at(3).reports('{"completed": "0", "processing": "1"}').at(10)
+    course.spec_changes(suspend=True).at(11).succeeds(0, finished_at=NOW + seconds(12)).at(20)
+    assert (course.state, course.status.failures) == ("PENDING", None)
+
+
+def test_a_suspended_worker_that_never_reported_completes_nothing_by_exit_0() -> None:
+    course = Course(inputs(2, 1)).at(0).runs(0).at(3).spec_changes(suspend=True).at(11)
+    course.succeeds(0, finished_at=NOW + seconds(12)).at(20)
+    assert (course.state, course.status.progress) == ("PENDING", "0/2")
+
+
+def test_exit_65_without_inputs_to_judge_is_a_failure() -> None:
+    ports = [{"name": "worker.n_shots", "distribute": "replicate", "tracked": False, "required": True}]
+    spec = inputs(0, 1)
+    del spec["inputs"]["worker.inference"]
+    course = Course(spec, input_ports=ports).at(0).fails(0, exit_code=65).at(5)
+    assert course.state == "PENDING", course.status.message
+
+
+def test_the_limit_of_a_round_does_not_count_the_retries_of_single_indexes() -> None:
+    spec = inputs(4, 4, parameters={"worker": {"parallelism": 4}, "trainer": {"parallelism": 1}})
+    course = Course(spec, **MIXED).at(0).runs(0, 1, 2, 3).runs(0, component="trainer").at(3)
+    for index in range(4):
+        course.fails(index)
+    course.at(5).pod(0, 0, "trainer", phase="Failed", exit_code=1, finished_at=NOW + seconds(6)).at(7)
+    assert course.state != "FAILED", course.status.error
+
+
+def test_a_job_is_completed_once_no_earlier_attempt_lives() -> None:
+    course = Course(inputs(1, 1)).at(0).runs(0).at(3).pod(0, node_gone=True, node_unready=True).at(50)
+    course.pod(0, node_gone=False, node_unready=False).runs(0, attempt=1).at(60).succeeds(0, attempt=1).at(70)
+    assert course.state != "COMPLETED", course.living
+
+
+def test_a_late_pod_on_a_node_that_is_silent_is_looked_at_again() -> None:
+    course = Course(inputs(1, 1)).at(0).runs(0).at(3).preempted(0).at(5, passes=1)
+    course.pod(0, phase="Running", exit_code=None, deleting=True, node_unready=True).at(6)
+    assert course.plan.requeue_after is not None

@@ -188,3 +188,14 @@ class TestSuspend:
         course = Course(inputs(4, 2), **TRAINING).at(0).runs(0, 1).at(1)
         course.spec_changes(suspend=True).at(10).gone(0).gone(1).at(11).spec_changes(suspend=False).at(12)
         assert course.living == [(0, 1), (1, 1)]
+
+
+def test_a_cancel_of_a_failed_job_does_not_swallow_its_retry() -> None:
+    course = Course(inputs(1, 1)).at(0).fails(0, exit_code=64).at(5)
+    course.annotated(retry_requested="r1", cancel_requested="c1").at(6)
+    assert course.state == "ADMITTED", course.events
+
+
+def test_a_refused_retry_of_a_stalled_job_is_told() -> None:
+    course = Course(inputs(1, 1, pipeline_key="nothing")).at(0).annotated(retry_requested="r1").at(6)
+    assert "RequestRefused: cannot retry: the job is PENDING; only FAILED and CANCELLED" in course.events[-1]

@@ -252,13 +252,13 @@ class TestFailure:
         assert status_of(plan).error.code == code
         assert words in status_of(plan).error.message
 
-    def test_a_command_that_is_not_there_cannot_start(self) -> None:
-        job, file = admitted()
+    def test_a_command_that_is_not_there_is_named_when_the_retries_are_over(self) -> None:
+        job, file = admitted(NO_RETRIES)
         error = make_pod(
             0, "Failed", exit_code=128, container_reason="StartError", termination_message="exec: no such file"
         )
         _, plan = run_to(job, make_snapshot(job_file=file, pods=(error, ended(1))), 10)
-        assert status_of(plan).error.code == "START_FAILED"
+        assert status_of(plan).error.code == "RETRIES_EXHAUSTED"
         assert "exec: no such file" in status_of(plan).error.message
 
     def test_exit_65_is_judged_by_the_inputs(self) -> None:

@@ -1,9 +1,12 @@
 """Assign, start and run timeouts, the time to live, and deletion by force."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.snapshot import Refusal
 from tests.builders import NOW, make_pipeline, seconds
 from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
@@ -203,3 +206,89 @@ def test_the_registry_may_come_in_time() -> None:
     course.snapshot = replace(course.snapshot, pipelines=(make_pipeline(key="later"),))
     course.at(30)
     assert course.state == "ADMITTED"
+
+
+DAY = timedelta(days=1)
+_CLOCKS = ("since", "next_admission", "updated_at", "completed_at", "failed_at")
+
+
+def _written_by_a_clock_off_by(course: Course, by: timedelta) -> Course:
+    def move(found: dict[str, Any]) -> None:
+        for key, value in found.items():
+            if isinstance(value, dict):
+                move(value)
+            elif isinstance(value, str) and (key.endswith(_CLOCKS) or key.isdigit()):
+                found[key] = rfc3339(datetime.fromisoformat(value) + by)
+
+    return course.rewritten(move)
+
+
+def test_a_component_that_failed_once_still_has_a_start_timeout() -> None:
+    course = Course(inputs(1, 1)).at(0).runs(0).at(3).fails(0).at(5).at(15)
+    course.pod(0, 1, unschedulable="0/3 nodes are available").at(1000)
+    assert course.ledger.start_timeouts == 1, course.status.message
+
+
+def test_a_new_admission_beside_a_finished_index_has_a_start_timeout() -> None:
+    course = Course(inputs(2, 2)).at(0).runs(0, 1).at(3).succeeds(0).at(4).fails(1).at(5).at(15)
+    assert course.state == "ADMITTED", course.status.message
+    course.at(1000)
+    assert course.ledger.start_timeouts == 1, course.status.message
+
+
+def test_a_refused_replacement_beside_a_finished_index_is_not_running() -> None:
+    course = Course(inputs(2, 2)).at(0).runs(0, 1).at(3).succeeds(0).at(4).fails(1).at(5).at(15, passes=1)
+    del course.pods["worker", 1, 1]
+    course.snapshot = replace(course.snapshot, refusal=Refusal("Quota", "exceeded quota: gpus", NOW + seconds(15)))
+    course.at(16)
+    assert (course.state, course.ledger.running_since) == ("PENDING", None), course.status.message
+
+
+def test_time_without_an_operator_is_no_waiting_for_admission() -> None:
+    spec = inputs(1, 1, policy={"assign_timeout_seconds": 60})
+    course = Course(spec).at(0).runs(0).at(3).preempted(0).at(5, passes=1).at(500)
+    assert course.state == "ADMITTED", course.status.error
+
+
+def test_a_back_off_beside_a_preemption_is_no_waiting_for_admission() -> None:
+    course = Course(inputs(2, 2, policy={"assign_timeout_seconds": 5})).at(0).runs(0, 1).at(3)
+    course.fails(0).preempted(1).at(5).at(15)
+    assert course.state in ("ADMITTED", "RUNNING"), course.status.error
+
+
+def test_a_preempted_index_does_not_wait_for_anothers_back_off() -> None:
+    course = Course(inputs(2, 2, policy={"backoff_seconds": 600})).at(0).runs(0, 1).at(3)
+    course.fails(0).preempted(1).at(5)
+    assert len(course.living) == 1, course.status.message
+
+
+def test_a_suspension_is_no_waiting_for_the_registry() -> None:
+    spec = inputs(1, 1, pipeline_key="nothing", suspend=True, policy={"assign_timeout_seconds": 60})
+    course = Course(spec).at(0).at(1000).spec_changes(suspend=False).at(1001)
+    assert course.state == "PENDING", course.status.error
+
+
+def test_a_quota_refusal_goes_on_waiting_over_a_restart() -> None:
+    course = Course(inputs(1, 1, policy={"assign_timeout_seconds": 100})).at(0, passes=1)
+    for moment in (1, 90):
+        course.pods.clear()
+        course.snapshot = replace(course.snapshot, refusal=Refusal("Quota", "exceeded quota", NOW + seconds(moment)))
+        course.at(moment)
+        course.snapshot = replace(course.snapshot, refusal=None)  # a restarted operator knows of none
+        course.at(moment + 1, passes=1)
+    course.pods.clear()
+    course.snapshot = replace(course.snapshot, refusal=Refusal("Quota", "exceeded quota", NOW + seconds(100)))
+    course.at(120)
+    assert course.state == "FAILED", (course.states, course.ledger.waiting_since)
+
+
+def test_a_job_cannot_have_run_before_it_started() -> None:
+    course = Course(inputs(1, 1, policy={"run_timeout_seconds": 100})).at(0).runs(0).at(3)
+    _written_by_a_clock_off_by(course, -DAY).at(4)
+    assert course.ledger.stopping is None
+
+
+def test_the_time_to_live_of_a_job_that_ended_tomorrow() -> None:
+    course = Course(inputs(1, 1, policy={"ttl_seconds_after_finished": 60})).at(0).runs(0).at(3).succeeds(0).at(5)
+    _written_by_a_clock_off_by(course, DAY).at(6).at(100)
+    assert course.ledger.children_deleted_at is not None
