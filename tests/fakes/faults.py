@@ -199,6 +199,11 @@ class Misfortunes:
         self.events = 0
         self._open = [fault for fault in faults if fault.kind is not Kind.NONE]
 
+    def add(self, kind: Kind) -> None:
+        """It falls on the next write, or the next event."""
+        count = self.events if kind in WATCH_FAULTS else self.writes
+        self._open.append(Fault(kind, count))
+
     def at_write(self) -> Fault | None:
         """The fault that falls on the write which is sent now."""
         found = self._strike(WRITE_FAULTS, self.writes)

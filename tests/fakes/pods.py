@@ -54,6 +54,13 @@ class PodDriver:
         words = life.last_word() if exit_code == ASKED_TO_STOP else ""
         life.end(exit_code, words, status={"phase": "Failed", "reason": reason, "message": message})
 
+    def exit(self, pod: Object, exit_code: int, message: str = "") -> None:
+        """Its process ends by itself."""
+        self._lives[pod["metadata"]["uid"]].end(exit_code, message)
+
+    def says(self, pod: Object, body: Report) -> None:
+        self._lives[pod["metadata"]["uid"]].report(body)
+
     def _heard(self, commit: Commit) -> None:
         if self._waiting and (commit.resource is NODES or (commit.resource is PODS and _frees_a_place(commit))):
             self.server.clock.call_after(SCHEDULE_AGAIN_SECONDS, self._schedule_waiting)
@@ -163,7 +170,7 @@ class _Life:
         running = {"name": names.CONTAINER_NAME, "state": {"running": {"startedAt": self._started_at}}}
         self._status({"phase": "Running", "containerStatuses": [running]})
         for after, body in self._script.reports:
-            self._clock.call_after(after, partial(self._report, body))
+            self._clock.call_after(after, partial(self.report, body))
         for after, happening in self._script.happens:
             self._clock.call_after(after, partial(self._happen, happening))
         if self._script.ends is not None:
@@ -175,7 +182,7 @@ class _Life:
         if not self._over and not self._stopping and not self._gone():
             self._driver.on_happening(happening, self._server.get(self._path))
 
-    def _report(self, body: Report) -> None:
+    def report(self, body: Report) -> None:
         if not self._over and not self._frozen():
             self._last = body
             self._driver.on_report(self._uid, body)

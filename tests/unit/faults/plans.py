@@ -88,6 +88,11 @@ class Plan:
         return any(fault.kind in STALE for fault in self.faults)
 
     @property
+    def sets_a_clock(self) -> bool:
+        """An operator begins with another day's time: a timeout may be over at once, and a new round begin."""
+        return any(fault.kind in CLOCK_RESTARTS for fault in self.faults)
+
+    @property
     def patience(self) -> float:
         """Seconds by which it may end later than without its faults."""
         held = (PAUSES | SECONDS_LOST | _HEARD_LATE).get
@@ -157,8 +162,9 @@ async def play(plan: Plan) -> Outcome:
         restless = [str(words)]
     history, sent = world.server.log.all, sorted(world.sent, key=lambda s: (s.at, s.version))
     ended = max((s.at for s in sent), default=0.0)
-    set_back = any(fault.kind in CLOCK_RESTARTS for fault in plan.faults)
-    found = restless + violations(history, sent, SECONDS, world.stopped, clock_was_set=set_back, is_stale=plan.is_stale)
+    found = restless + violations(
+        history, sent, SECONDS, world.stopped, clock_was_set=plan.sets_a_clock, is_stale=plan.is_stale
+    )
     if ended > SECONDS - QUIET_SECONDS:
         found.append(f"still writing at {ended:.0f} s")
     requests = [s.request for s in sent]
@@ -195,7 +201,7 @@ async def judge(plan: Plan) -> Verdict:
 
 def compare(plan: Plan, outcome: Outcome, calm: Outcome) -> Verdict:
     found = list(outcome.found)
-    in_short = plan.is_stale or not plan.scenario.one_way
+    in_short = plan.is_stale or plan.sets_a_clock or not plan.scenario.one_way
     wanted, got = (calm.in_short, outcome.in_short) if in_short else (calm.end, outcome.end)
     if wanted != got:
         found.append(f"ended differently: {difference(wanted, got)}")

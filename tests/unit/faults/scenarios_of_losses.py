@@ -185,6 +185,7 @@ OF_LOSSES = (
         spec=_EIGHT,
         passes=("ADMITTED", "RUNNING", "COMPLETED"),
         pods=None,
+        counts_vary=True,
         one_way=False,
     ),
     Scenario(
