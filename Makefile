@@ -23,7 +23,15 @@ demo: install  ## From a fresh clone to classified sensor data (FILES=dir: your 
 
 .PHONY: test
 test: install lint verify  ## Everything: static checks, generated files, unit, contract and e2e tests
-	@PYTHON=$(PYTHON) bash tests/run.sh
+	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/pytest -m "not slow_node"
+
+.PHONY: faults-ci
+faults-ci: install  ## The faults: every plan on the fake, 300 and more on the real API server, 10,000 generated objects
+	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/python -m tests.faults ci
+
+.PHONY: faults
+faults: install  ## The faults without a limit of time: every plan on the real API server too
+	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/python -m tests.faults ci --everything
 
 ##@ Single steps
 

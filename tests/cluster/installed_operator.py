@@ -1,0 +1,25 @@
+"""The operator that is installed in the cluster, sent away while somebody else plays the operator. Used by tests."""
+
+import contextlib
+from collections.abc import Iterator
+
+from tests.cluster.errors import ClusterError
+from tests.cluster.kubectl import Kubectl
+
+_OPERATOR = ("deployment/batch-operator", "--namespace=batch-operator-system")
+
+
+@contextlib.contextmanager
+def away(kubectl: Kubectl) -> Iterator[None]:
+    """Scales an installed operator down, and up again at the end."""
+    try:
+        found = kubectl.get(*_OPERATOR)
+    except ClusterError:
+        yield
+        return
+    kubectl.run("scale", *_OPERATOR, "--replicas=0")
+    kubectl.run("wait", "pod", "--for=delete", "--selector=app.kubernetes.io/name=batch-operator", _OPERATOR[1])
+    try:
+        yield
+    finally:
+        kubectl.run("scale", *_OPERATOR, f"--replicas={found['spec'].get('replicas', 1)}")

@@ -1,0 +1,22 @@
+"""The faults on the real API server: their operators are processes of this host, and no other one may act meanwhile."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.cluster import installed_operator
+from tests.cluster.connection import Connection
+from tests.cluster.kubectl import Kubectl
+from tests.faults.bench import Bench, bench
+
+
+@pytest.fixture(scope="module")
+def no_other_operator(kubectl: Kubectl, crds: None) -> Iterator[None]:
+    with installed_operator.away(kubectl):
+        yield
+
+
+@pytest.fixture
+async def desk(cluster: Connection, no_other_operator: None) -> AsyncIterator[Bench]:
+    async with bench(cluster.kubeconfig) as made:
+        yield made
