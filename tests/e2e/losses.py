@@ -1,12 +1,15 @@
 """Ways to take a worker away, by what a cluster has for it; and the pipelines and pods that these tests need."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.cluster import node
 from tests.cluster.connection import Connection
+from tests.cluster.kubectl import Kubectl
 from tests.cluster.state import State
 from tests.e2e.conftest import Team, line_count
 
@@ -31,15 +34,10 @@ def pipeline(team: Team, key: str, **component: Any) -> None:
     team.apply_object("Pipeline", key, line_count(team.image, **component) | {"key": key})
 
 
-def misbehaving(team: Team, key: str, first: str, **resources: str) -> None:
+def misbehaving(team: Team, key: str, first: str, **component: Any) -> None:
     """line-count whose first pod of index 0 does `first` (Python) before anything else."""
-    pipeline(
-        team,
-        key,
-        command=["python3", "-c", _WRAPPER],
-        env=[{"name": "FIRST", "value": first}],
-        resources={"cpu": "100m", "memory": "256Mi", **resources},
-    )
+    command = ["python3", "-c", _WRAPPER]
+    pipeline(team, key, command=command, env=[{"name": "FIRST", "value": first}], **component)
 
 
 def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6, **policy: Any) -> dict[str, Any]:
@@ -56,6 +54,16 @@ def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6
 def write_lines(team: Team, count: int = 6) -> None:
     for number in range(count):
         team.write(f"lines_{number}.csv", "x\n" * (number + 1))
+
+
+@contextmanager
+def cordoned(kubectl: Kubectl, node_name: str) -> Iterator[None]:
+    """Meanwhile no pod is placed there."""
+    kubectl.run("cordon", node_name)
+    try:
+        yield
+    finally:
+        kubectl.run("uncordon", node_name)
 
 
 def pod_of(team: Team, name: str, index: int) -> Any:

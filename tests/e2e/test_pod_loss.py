@@ -53,7 +53,8 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
     """Job -> its last status."""
     losses.write_lines(team, INPUTS)
     losses.misbehaving(team, "out-of-memory", MEMORY)
-    losses.misbehaving(team, "over-its-disk", DISK, ephemeral_storage="20Mi")
+    small = {"cpu": "100m", "memory": "256Mi", "ephemeral_storage": "20Mi"}
+    losses.misbehaving(team, "over-its-disk", DISK, resources=small)
     for name in ("out-of-memory", "over-its-disk"):
         team.apply(name, losses.job(name, 3, 2, INPUTS))
     for name in (*PREEMPTED, "killed"):
