@@ -19,7 +19,7 @@ from tests.faults.sweep import LANES, chosen, lanes, references, sweep
 
 FAKE = (sys.executable, "-m", "tests.unit.faults", "--all", "--processes", "2")
 PAIRS = {False: "400", True: "2000"}
-SLOW = (sys.executable, "-m", "pytest", "-q", "-m", "slow_node", "tests/e2e")
+SLOW = (sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/e2e")
 BUGS = 30
 LEAST_REAL_PLANS = 300
 OBJECTS = 10_000
