@@ -1,6 +1,6 @@
 """`FakeAPIServer`: the API server's semantics in memory, for tests of the operator without a cluster.
 
-Every rule here that an operator can notice is held against the real server by tests/contract/test_api_server.py.
+Every rule here that an operator can notice is held against the real server by tests/contract/api_server.
 Synchronous; `client.FakeClient` puts the operator's own Client interface on top. Nothing is simulated that
 nobody here uses: no server-side apply, no conversion, no RBAC.
 """
@@ -14,6 +14,7 @@ import orjson
 
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.resource_types import (
+    DISRUPTION_BUDGETS,
     NAMESPACES,
     PODS,
     RESOURCE_QUOTAS,
@@ -102,6 +103,8 @@ class FakeAPIServer:
 
     def create(self, path: str, obj: Mapping[str, Any], *, actor: str = "tester") -> Object:
         where = address(path)
+        if where.subresource == "eviction":
+            return self._evict(where, actor)
         resource, new = where.resource, _copied(obj)
         meta = new.setdefault("metadata", {})
         self._made += 1
@@ -301,6 +304,29 @@ class FakeAPIServer:
         ]
         for where, uid in orphans:
             self.delete(path_of(where), uid=uid, actor="garbage-collector")
+
+    def _evict(self, where: Address, actor: str) -> Object:
+        """POST of pods/eviction: refused while a budget allows none, else a mark and a delete."""
+        pod = self._stored(where)
+        labels = pod["metadata"].get("labels") or {}
+        for budget in self._matching(Address(DISRUPTION_BUDGETS, where.namespace), ""):
+            wanted = budget["spec"].get("selector", {}).get("matchLabels", {})
+            allowed = budget.get("status", {}).get("disruptionsAllowed", 0)
+            if pod["status"]["phase"] == "Running" and wanted.items() <= labels.items() and allowed <= 0:
+                words = "Cannot evict pod as it would violate the pod's disruption budget."
+                raise refusal(429, "TooManyRequests", words, retryAfterSeconds=10)
+        conditions = [c for c in pod["status"].get("conditions") or () if c["type"] != "DisruptionTarget"]
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastTransitionTime": self.clock.timestamp(),
+        }
+        path = path_of(where)
+        self.patch(f"{path}/status", {"status": {"conditions": [*conditions, target]}}, actor=actor)
+        self.delete(path, uid=pod["metadata"]["uid"], actor=actor)
+        return {"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201}
 
     def _check_quota(self, namespace: str, name: str) -> None:
         for quota in self._matching(Address(RESOURCE_QUOTAS, namespace), ""):

@@ -23,8 +23,8 @@ def preempted(world: World, pod: Object) -> None:
 
 def evicted(world: World, pod: Object) -> None:
     """The eviction API, as `kubectl drain` calls it."""
-    disrupt(world.server, pod, "EvictionByEvictionAPI", "Eviction API: evicting")
-    _delete(world, pod, "user")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod["metadata"]["name"]}}
+    world.server.create(f"{_path(pod)}/eviction", eviction, actor="user")
 
 
 def deleted_by_hand(world: World, pod: Object) -> None:

@@ -1,4 +1,4 @@
-"""The server under test in tests/contract/test_api_server*.py: the fake one or the real one, by one interface."""
+"""The server under test in tests/contract/api_server: the fake one or the real one, by one interface."""
 
 import asyncio
 import uuid

@@ -60,6 +60,9 @@ SECRETS = ResourceType("", "v1", "secrets", "Secret")
 NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False, status=True)
 NODES = ResourceType("", "v1", "nodes", "Node", namespaced=False, status=True)
 RESOURCE_QUOTAS = ResourceType("", "v1", "resourcequotas", "ResourceQuota", status=True)
+DISRUPTION_BUDGETS = ResourceType(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", status=True, generation=True
+)
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", made_by_update=True)
 
@@ -75,6 +78,7 @@ SERVED = {
         NAMESPACES,
         NODES,
         RESOURCE_QUOTAS,
+        DISRUPTION_BUDGETS,
         EVENTS,
         LEASES,
     )

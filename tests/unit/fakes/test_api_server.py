@@ -1,4 +1,4 @@
-"""What only a fake can be made to do; all the rest is in tests/contract/test_api_server.py, for both servers."""
+"""What only a fake can be made to do; all the rest is in tests/contract/api_server, for both servers."""
 
 import asyncio
 from contextlib import aclosing

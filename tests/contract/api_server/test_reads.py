@@ -1,4 +1,4 @@
-"""Lists and watches, as test_api_server.py has the writes: the same cases on the fake server and the real."""
+"""Lists and watches, as test_writes.py has the writes: the same cases on the fake server and the real."""
 
 import asyncio
 from contextlib import aclosing
@@ -12,33 +12,14 @@ from batch_operator.cluster.errors import (
 )
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
 from tests.fakes.either_server import (
-    BOTH,
     Params,
     Server,
     batch_job,
     config_map,
-    new_name,
     pod,
-    send_other_operators_away,
-    server_of,
     taken,
     version,
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_other_operator(request: pytest.FixtureRequest) -> None:
-    send_other_operators_away(request)
-
-
-@pytest.fixture(params=BOTH)
-def server(request: pytest.FixtureRequest) -> Server:
-    return server_of(request)
-
-
-@pytest.fixture
-def name() -> str:
-    return new_name()
 
 
 class TestList:

@@ -23,31 +23,12 @@ from batch_operator.cluster.errors import (
 )
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
 from tests.fakes.either_server import (
-    BOTH,
     Server,
     batch_job,
     config_map,
-    new_name,
     pod,
-    send_other_operators_away,
-    server_of,
     version,
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_other_operator(request: pytest.FixtureRequest) -> None:
-    send_other_operators_away(request)
-
-
-@pytest.fixture(params=BOTH)
-def server(request: pytest.FixtureRequest) -> Server:
-    return server_of(request)
-
-
-@pytest.fixture
-def name() -> str:
-    return new_name()
 
 
 class TestIdentity:
