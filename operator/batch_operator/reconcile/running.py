@@ -338,9 +338,10 @@ def _with_blocks(
 
 
 def _started(status: BatchJobStatus, pods: rounds.Pods) -> BatchJobStatus:
-    """The first start, also of a job whose pods end before anybody saw them run."""
+    """The first start, also of a job whose pods end before anybody saw them run. A job that was cancelled before it
+    has not started: its pods may still do so before they hear of it."""
     started = [p.started_at for p in pods.values() if p.started_at is not None]
-    if status.started_at is not None or not started:
+    if status.started_at is not None or status.cancelled_at is not None or not started:
         return status
     return status.model_copy(update={"started_at": min(started)})
 

@@ -159,7 +159,7 @@ class JobModel(RuleBasedStateMachine):
                     self._run(100.0)
                     waited += 100.0
                 assert self._status() in TERMINAL, f"it is still {self._status()}: {self._job()['status']['message']}"
-                self._run(200.0)
+                self._run(700.0)  # whatever still hangs over it falls in a round of the audit at the latest
                 version = self.world.server.log.version
                 self._run(300.0)
                 self.no_rule_is_broken()
