@@ -11,9 +11,9 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.conditions import Condition, ConditionType
 from batch_operator.api.v1alpha1.decoding import decode_job
-from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
+from batch_operator.reconcile.status_write import as_written
 from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, decode_pod
 
 NOW = datetime(2026, 4, 14, 10, 0, 0, tzinfo=UTC)
@@ -172,7 +172,7 @@ def after(job: BatchJob, plan: Plan, spec: Mapping[str, Any] | None = None) -> B
     if plan.status is None:
         return job
     version = str(int(job.resource_version) + 1)
-    written = statuses.as_written(plan.status)
+    written = as_written(plan.status)
     stored = spec or job.spec.model_dump(exclude_none=True)
     raw = make_raw_batchjob(stored, written, name=job.name, resourceVersion=version, generation=job.generation)
     return decode_job(raw).model_copy(

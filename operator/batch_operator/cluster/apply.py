@@ -25,8 +25,8 @@ from batch_operator.cluster.errors import AlreadyExists, ApiError, Conflict, Not
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, EVENTS, PODS
 from batch_operator.policies import refusal as refusals
-from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
+from batch_operator.reconcile.status_write import as_written
 from batch_operator.resources.configmap import job_file
 from batch_operator.snapshot import Refusal, decode_pod
 
@@ -76,7 +76,7 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
 
 async def _write_status(client: Client, seen: Observations, job: BatchJob, plan: Plan) -> None:
     assert plan.status is not None, "only called with one"
-    patch = merge_patch.difference(statuses.as_written(job.status), statuses.as_written(plan.status))
+    patch = merge_patch.difference(as_written(job.status), as_written(plan.status))
     body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
     try:
         answer = await client.patch_status(BATCH_JOBS.path(job.namespace, job.name), body)

@@ -15,7 +15,7 @@ from batch_operator.policies import effective_policy, pipeline_resolution, progr
 from batch_operator.policies import inputs as inputs_policy
 from batch_operator.policies import parameters as parameters_policy
 from batch_operator.policies.verdict import Failure, InvalidRequest, Stalled
-from batch_operator.reconcile import admission, finished, rounds, running, stopping
+from batch_operator.reconcile import admission, finished, rounds, running, status_write, stopping
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan
 from batch_operator.resources import job_document
@@ -175,7 +175,7 @@ def _tampered() -> Failure:
 
 def _write(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: datetime, plan: Plan) -> Plan:
     """`plan` with the status write that is due; an Event goes out only with a write."""
-    write, wait = statuses.due(job, status, now, seen.settings.progress_interval)
+    write, wait = status_write.due(job, status, now, seen.settings.progress_interval)
     waits = [w for w in (wait, plan.requeue_after) if w is not None]
     return replace(
         plan,

@@ -1,7 +1,7 @@
-"""How a status is built and when it is worth a write. Called by reconcile.batchjob."""
+"""How a status is built: what each state says of a job. Called by all of reconcile."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from batch_operator.api import ids, ranges
@@ -24,8 +24,6 @@ ADMITTED = (
 )
 """Conditions of every admitted job; without a message, so that what goes on moves `status.message` only."""
 
-_PROGRESS_FIELDS = ("input_progress", "progress", "message", "failures")
-_PROGRESS_LEDGER = ("completed_inputs", "failed_inputs")
 _UNSPOKEN = frozenset({ConditionType.STALLED, ConditionType.SUSPENDED, ConditionType.PREEMPTED})
 """A job of which these were never true need not say that they are false."""
 _ROUND_WORDS = {
@@ -334,56 +332,3 @@ def with_progress(status: BatchJobStatus, progress: Progress, file: JobFile) -> 
             ),
         }
     )
-
-
-def as_written(status: BatchJobStatus) -> dict[str, Any]:
-    """The status as JSON: absent means the API's null."""
-    return status.model_dump(mode="json", exclude_none=True)
-
-
-def due(
-    job: BatchJob, wanted: BatchJobStatus, now: datetime, interval: timedelta
-) -> tuple[BatchJobStatus | None, timedelta | None]:
-    """(status to write or None, time until a held back write is due or None).
-
-    Nothing is written that does not differ; ``updated_at`` never moves alone; mere progress waits until
-    `interval` after the last write (design sections 1 and 5).
-    """
-    wanted = wanted.model_copy(update={"observedGeneration": job.generation, "updated_at": job.status.updated_at})
-    before, after = as_written(job.status), as_written(wanted)
-    notes = _notes(after)
-    if _without(before, *notes) == _without(after, *notes):
-        return None, None
-    last = job.status.updated_at
-    if last is not None and _without_progress(before, notes) == _without_progress(after, notes):
-        wait = last + interval - now
-        if timedelta(0) < wait <= interval:  # longer: an operator with a clock ahead of ours wrote it
-            return None, wait
-    return wanted.model_copy(update={"updated_at": now}), None
-
-
-_Keys = tuple[Collection[str], Collection[str]]
-"""Of the ledger, of its components."""
-
-
-def _without_progress(status: dict[str, Any], notes: _Keys) -> dict[str, Any]:
-    kept = {key: value for key, value in status.items() if key not in _PROGRESS_FIELDS}
-    ledger_keys, component_keys = notes
-    return _without(kept, {*_PROGRESS_LEDGER, *ledger_keys}, {"succeeded_indexes", *component_keys})
-
-
-def _notes(after: dict[str, Any]) -> _Keys:
-    """What is not worth a write of its own, and goes along with the next one: that a pod of a component without
-    trouble was seen, and that the start timeout runs no more. Living pods tell the same."""
-    ledger = after.get("ledger", {})
-    troubled = any("attempt" in known or "attempts" in known for known in ledger.get("components", {}).values())
-    return () if "starting_since" in ledger else ("starting_since",), () if troubled else ("observed_indexes",)
-
-
-def _without(status: dict[str, Any], ledger_keys: Collection[str], component_keys: Collection[str]) -> dict[str, Any]:
-    ledger = {key: value for key, value in status.get("ledger", {}).items() if key not in ledger_keys}
-    components = {
-        name: {key: value for key, value in known.items() if key not in component_keys}
-        for name, known in ledger.get("components", {}).items()
-    }
-    return status | {"ledger": ledger | {"components": components}}

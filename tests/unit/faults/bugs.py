@@ -21,7 +21,7 @@ from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
 from batch_operator.cluster.store import RecordStore
 from batch_operator.handlers import audit as audit_module
 from batch_operator.handlers import reconciler as reconciler_module
-from batch_operator.reconcile import status as status_module
+from batch_operator.reconcile import status_write as status_module
 from batch_operator.resources import configmap as configmap_module
 
 Patch = pytest.MonkeyPatch

@@ -7,9 +7,9 @@ from typing import Any
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
-from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
+from batch_operator.reconcile.status_write import as_written
 from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
 from tests.builders import NOW, after, make_batchjob, make_pipeline, make_spec, record_of, seconds
 
@@ -101,7 +101,7 @@ class Course:
 
     def rewritten(self, change: Callable[[dict[str, Any]], object]) -> "Course":
         """The stored status is changed in place: by another version, or with another clock."""
-        raw = statuses.as_written(self.status)
+        raw = as_written(self.status)
         change(raw)
         self.job = self.job.model_copy(update={"status": BatchJobStatus.model_validate(raw)})
         return self
