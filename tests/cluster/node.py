@@ -116,6 +116,11 @@ def import_images(sandbox: Process, archive: Path) -> None:
     _ctr(prefix(sandbox), "images", "import", str(archive))
 
 
+def tag_image(sandbox: Process, name: str, other: str) -> None:
+    """The node has that image under another name too."""
+    _ctr(prefix(sandbox), "images", "tag", "--force", name, other)
+
+
 def export_images(sandbox: Process, archive: Path) -> None:
     """Writes this project's images as the node has them."""
     names = sorted(name for name in image_names(sandbox) if name.startswith("localhost/batch-operator/"))

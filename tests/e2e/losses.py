@@ -11,8 +11,10 @@ from tests.cluster import node
 from tests.cluster.connection import Connection
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.state import State
+from tests.demo.installation import NAMESPACE
 from tests.e2e.conftest import Team, line_count
 
+OPERATOR = ("deployment/batch-operator", f"--namespace={NAMESPACE}")
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
@@ -20,6 +22,16 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+SLOW_AFTER_ITS_FIRST_INPUT = """
+from batch_worker.workers.line_count import LineCount
+process = LineCount.process
+def slow(self, source, path, results):
+    if source.number:
+        self._stop.sleep(60)
+    process(self, source, path, results)
+LineCount.process = slow
+"""
+"""What a pod does first, for `misbehaving`: all its inputs but the job's first take a minute longer."""
 _WRAPPER = """
 import os, runpy, sys
 if os.environ["BATCH_ATTEMPT"] == "0" and os.environ["BATCH_INDEX"] == "0":
@@ -31,7 +43,9 @@ runpy.run_module("batch_worker", run_name="__main__")
 
 def pipeline(team: Team, key: str, **component: Any) -> None:
     """line-count under another key, with other settings of its component."""
-    team.apply_object("Pipeline", key, line_count(team.image, **component) | {"key": key})
+    spec = line_count(team.image) | {"key": key}
+    spec["components"]["worker"] |= component
+    team.apply_object("Pipeline", key, spec)
 
 
 def misbehaving(team: Team, key: str, first: str, **component: Any) -> None:

@@ -77,15 +77,6 @@ def test_a_worker_that_fails_fails_the_job_and_ends_its_siblings(team: Team) -> 
     assert all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in team.pods("failing"))
 
 
-def test_an_image_that_is_not_there(team: Team) -> None:
-    spec = line_count("localhost/no-such-image:1", image_pull_policy="IfNotPresent") | {"key": "no-image"}
-    team.apply_object("Pipeline", "no-image", spec)
-    team.apply("no-image", job(1, key="no-image"))
-    status = team.finished("no-image")
-    assert status["error"]["code"] == "START_FAILED"
-    assert "no-such-image" in status["error"]["message"]
-
-
 def test_an_unknown_pipeline_waits_and_goes_on_once_it_is_published(team: Team) -> None:
     team.apply("early", job(1, key="published-later"))
     team.run("wait", "--for=condition=Stalled", "batchjob/early", "--timeout=30s")

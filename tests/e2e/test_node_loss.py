@@ -25,15 +25,6 @@ SPARE = {"key": SPARE_TAINT, "operator": "Exists"}
 UNREACHABLE = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
-SLOW_AFTER_ITS_FIRST_INPUT = """
-from batch_worker.workers.line_count import LineCount
-process = LineCount.process
-def slow(self, source, path, results):
-    if source.number:
-        self._stop.sleep(60)
-    process(self, source, path, results)
-LineCount.process = slow
-"""
 PODGC_QUARANTINE_SECONDS = 40
 
 
@@ -66,7 +57,7 @@ def begin(cluster: Connection, team: Team, spare: SpareNode) -> Callable[..., No
         "is-forced": {"tolerations": tolerating(1), "force_delete_after_seconds": 2},
     }
     for key, component in components.items():
-        losses.misbehaving(team, key, SLOW_AFTER_ITS_FIRST_INPUT, **component)
+        losses.misbehaving(team, key, losses.SLOW_AFTER_ITS_FIRST_INPUT, **component)
     team.apply("undisturbed", losses.job("line-count", 2, 0, INPUTS))
     team.finished("undisturbed")
 

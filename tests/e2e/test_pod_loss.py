@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from tests.cluster.connection import Connection
-from tests.demo.installation import NAMESPACE
 from tests.e2e import losses
 from tests.e2e.conftest import Team
 from tests.e2e.history import History
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-OPERATOR = ("deployment/batch-operator", f"--namespace={NAMESPACE}")
 INPUTS = 6
 DISK = "open('/tmp/x', 'wb').write(bytes(40 << 20)); import time; time.sleep(1000)"
 MEMORY = "b'x' * (1 << 30)"
@@ -40,12 +38,12 @@ def lose(cluster: Connection, team: Team) -> None:
             f"{name} was counted",
             lambda name=name: team.status(name)["preemption_count"] == PREEMPTED[name],  # type: ignore[misc]
         )
-    team.kubectl.run("scale", *OPERATOR, "--replicas=0")
-    team.kubectl.run("wait", "pod", "--for=delete", "-lapp.kubernetes.io/name=batch-operator", OPERATOR[1])
+    team.kubectl.run("scale", *losses.OPERATOR, "--replicas=0")
+    team.kubectl.run("wait", "pod", "--for=delete", "-lapp.kubernetes.io/name=batch-operator", losses.OPERATOR[1])
     try:
         team.run("delete", "pod", losses.pod_of(team, "deleted-while-away", 1)["metadata"]["name"])
     finally:
-        team.kubectl.run("scale", *OPERATOR, "--replicas=1")
+        team.kubectl.run("scale", *losses.OPERATOR, "--replicas=1")
 
 
 @pytest.fixture(scope="module")
