@@ -54,7 +54,7 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
     small = {"cpu": "100m", "memory": "256Mi", "ephemeral_storage": "20Mi"}
     losses.misbehaving(team, "over-its-disk", DISK, resources=small)
     for name in ("out-of-memory", "over-its-disk"):
-        team.apply(name, losses.job(name, 3, 2, INPUTS))
+        team.apply(name, losses.job(name, 3, 12, INPUTS))
     for name in (*PREEMPTED, "killed"):
         team.apply(name, losses.job("line-count", 3, 12, INPUTS))
     team.apply("undisturbed", losses.job("line-count", 2, 0, INPUTS))
