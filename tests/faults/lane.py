@@ -57,6 +57,8 @@ class Lane:
         self.log = bench.directory / f"operator-{number}.log"
         self.proxy = FaultProxy(bench.upstream, self.namespace)
         self.history: NamespaceHistory = bench.recorder.of(self.namespace)
+        self.bug = ""
+        """Seeded into the operators that are started from here on."""
         self._operator: OperatorProcess | None = None
         self._stopping = False
         self._restarts = 0
@@ -86,7 +88,7 @@ class Lane:
         operator = asyncio.create_task(self._keep_running(fault))
         try:
             await self._set_up(scenario)
-            in_time = await self._to_the_end(scenario)
+            in_time = await self._to_the_end(scenario, operator)
             return Record(
                 list(self.history.seen),
                 list(self.proxy.writes),
@@ -109,7 +111,7 @@ class Lane:
         while not self._stopping:
             await self.proxy.shut()
             self.proxy.open()
-            self._operator = await self._bench.zygote.start(self._environment(fault), self.log)
+            self._operator = await self._bench.zygote.start(self._environment(fault), self.log, self.bug)
             await self._operator.ended.wait()
             if not self._stopping:
                 self._restarts += 1
@@ -148,12 +150,14 @@ class Lane:
         for name, spec in scenario.jobs.items():
             await self._upstream.ask("POST", BATCH_JOBS.path(self.namespace), custom("BatchJob", name, spec))
 
-    async def _to_the_end(self, scenario: Scenario) -> bool:
+    async def _to_the_end(self, scenario: Scenario, operator: asyncio.Task[None]) -> bool:
         """Does what people do, and waits until nothing moves any more; False: it took too long."""
         acts, near = list(scenario.acts), 0.0
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             self._bench.recorder.check()
+            if operator.done():
+                operator.result()  # raises: no operator could be started
             jobs, pods = self.history.of(kinds.BATCH_JOBS), self.history.of(kinds.PODS)
             near = near or time.monotonic() if acts and acts[0].is_near(pods) else 0.0
             if near and acts[0].is_due(jobs, pods, time.monotonic() - near):

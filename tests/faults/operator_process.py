@@ -72,11 +72,11 @@ class Zygote:
         self._process.stdin.close()
         await self._process.wait()
 
-    async def start(self, environment: Mapping[str, str], log: Path) -> OperatorProcess:
+    async def start(self, environment: Mapping[str, str], log: Path, bug: str = "") -> OperatorProcess:
         assert self._process is not None, "it was entered"
         assert self._process.stdin is not None, "it has pipes"
         assert self._process.stdout is not None, "it has pipes"
-        order = json.dumps({"environment": {**_inherited(), **environment}, "log": str(log)})
+        order = json.dumps({"environment": {**_inherited(), **environment}, "log": str(log), "bug": bug})
         async with self._turn:
             self._process.stdin.write(order.encode() + b"\n")
             answer = await self._process.stdout.readline()

@@ -28,7 +28,8 @@ PINNED = (
 """What once found something; docs/reliability.md says what. Played in every sample."""
 SLOW = (faults.TIMEOUT_BEFORE, faults.TIMEOUT_AFTER, faults.WATCH_SILENT)
 """They wait for the operator's own time-outs: half a minute and more."""
-STREAM_ENDS_EACH = 4
+OTHERS = 3
+"""Of the kinds of errors and watch faults each is played in every third scenario of CI's choice."""
 _OVER = (("Stalled", "False"), ("Preempted", "False"))
 _LASTING = ("completed_inputs", "failed_inputs", "spec_hash", "stopping", "handled_requests")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -106,17 +107,14 @@ def all_faults(calm: Outcome) -> list[Fault]:
     return writes + [Fault(kind, k) for k in range(calm.events) for kind in faults.WATCH_FAULTS]
 
 
-def chosen_faults(calm: Outcome) -> list[Fault]:
-    """For CI: every crash; of the errors and watch faults each kind, at other places from scenario to scenario."""
-    count, others = len(calm.writes), [kind for kind in faults.WRITE_FAULTS if kind not in faults.CRASHES]
-    shift = sum(write.path.count("a") for write in calm.writes)  # any number that differs between scenarios
-    found = [Fault(kind, k) for k in range(count) for kind in faults.CRASHES]
-    found += [Fault(kind, (number + shift) % count) for number, kind in enumerate(others)]
-    if calm.events:
-        places = [(number * calm.events) // STREAM_ENDS_EACH for number in range(STREAM_ENDS_EACH)]
-        found += [
-            Fault(kind, places[(number + shift) % STREAM_ENDS_EACH]) for number, kind in enumerate(faults.WATCH_FAULTS)
-        ]
+def chosen_faults(calm: Outcome, scenario: int) -> list[Fault]:
+    """For CI: every crash; and a third of the kinds of errors and watch faults, another one in the next scenario."""
+    errors = [kind for kind in faults.WRITE_FAULTS if kind not in faults.CRASHES]
+    found = [Fault(kind, k) for k in range(len(calm.writes)) for kind in faults.CRASHES]
+    for kinds_, places in ((errors, len(calm.writes)), (faults.WATCH_FAULTS, calm.events)):
+        for number, kind in enumerate(kinds_):
+            if places and number % OTHERS == scenario % OTHERS:
+                found.append(Fault(kind, (number * 7 + scenario * 3) % places))
     return found
 
 

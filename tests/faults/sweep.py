@@ -104,8 +104,10 @@ async def sweep(
 
 def chosen(calm: dict[str, Outcome], everything: bool = False, seed: int = 0) -> list[Plan]:
     """The plans in a shuffled order, so that the first n are a fair sample."""
-    pick = plans.all_faults if everything else plans.chosen_faults
-    todo = [(SCENARIOS[name], fault) for name, outcome in sorted(calm.items()) for fault in pick(outcome)]
+    todo: list[Plan] = []
+    for number, (name, outcome) in enumerate(sorted(calm.items())):
+        found = plans.all_faults(outcome) if everything else plans.chosen_faults(outcome, number)
+        todo += [(SCENARIOS[name], fault) for fault in found]
     random.Random(seed).shuffle(todo)
     return todo
 

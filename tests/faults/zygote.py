@@ -1,7 +1,8 @@
 """A process that has imported the operator, and forks one whenever it is asked: a start then takes no second of CPU.
 
-Each line on stdin is {"environment": {…}, "log": path}; the answer on stdout is the new operator's pid. Its end is
-stdin's end; operators end with it. Run by operator_process as `python -m tests.faults.zygote`.
+Each line on stdin is {"environment": {…}, "log": path, "bug": name}; the answer on stdout is the new operator's pid.
+Its end is stdin's end; operators end with it. `bug`: one of tests/unit/faults/bugs.py, to see that it is caught; "" is
+none. Run by operator_process as `python -m tests.faults.zygote`.
 """
 
 import ctypes
@@ -40,11 +41,21 @@ def _be_the_operator(order: dict[str, Any]) -> None:
             os.dup2(ours, theirs)
         os.environ.clear()
         os.environ.update(order["environment"])
+        if order["bug"]:
+            _put_in(order["bug"])
         code = operator_main()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # never back into the zygote's loop
+
+
+def _put_in(name: str) -> None:
+    import pytest  # here: an operator without a bug has nothing of the tests in it
+
+    from tests.unit.faults.seeded import BUGS
+
+    next(bug for bug in BUGS if bug.name == name).put_in(pytest.MonkeyPatch())
 
 
 if __name__ == "__main__":
