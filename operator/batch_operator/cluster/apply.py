@@ -110,10 +110,17 @@ async def _delete_job(client: Client, job: BatchJob) -> None:
 
 async def _delete_configmap(client: Client, job: BatchJob) -> None:
     path = CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid))
-    with contextlib.suppress(NotFound, Conflict):
+    try:
         found = await client.get(path)
-        if _is_ours(found, job):
-            await client.delete(path, uid=found["metadata"]["uid"])
+    except NotFound:
+        return
+    if not _is_ours(found, job):
+        return
+    try:
+        await client.delete(path, uid=found["metadata"]["uid"])
+    except (NotFound, Conflict):
+        if not await _is_gone(client, path, found["metadata"]["uid"]):
+            raise
 
 
 async def _create_configmap(client: Client, job: BatchJob, manifest: Object, sha256: str) -> None:

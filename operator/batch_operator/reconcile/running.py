@@ -61,8 +61,9 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     assert ledger is not None, "a resolved job has a ledger"
     policy = effective_policy.effective(job.policy, file.retry_policy)
     ledger = timeouts.believable(ledger, now, policy, seen.settings.start_retry_delay)
-    if ledger.running_since and status.started_at and status.started_at - ledger.running_since > timedelta(minutes=1):
-        ledger = ledger.model_copy(update={"running_since": min(status.started_at, now)})  # a clock that was behind
+    since, started = ledger.running_since, status.started_at
+    if since and started and since + timedelta(minutes=1) < started <= now:  # written by a clock that was behind
+        ledger = ledger.model_copy(update={"running_since": started})
     status = status.model_copy(update={"ledger": ledger})
     known = rounds.read(ledger.components)
     pods = _with_blocks(rounds.current_pods(seen.pods, known), known, file)
@@ -341,7 +342,9 @@ def _started(status: BatchJobStatus, pods: rounds.Pods) -> BatchJobStatus:
     """The first start, also of a job whose pods end before anybody saw them run. A job that was cancelled before it
     has not started: its pods may still do so before they hear of it."""
     started = [p.started_at for p in pods.values() if p.started_at is not None]
-    if status.started_at is not None or status.cancelled_at is not None or not started:
+    if status.started_at is not None or not started:
+        return status
+    if status.cancelled_at is not None and status.cancelled_at < min(started):
         return status
     return status.model_copy(update={"started_at": min(started)})
 
