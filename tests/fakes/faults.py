@@ -69,7 +69,7 @@ class Kind(StrEnum):
     """The same, and the process crashes after the reply: the next one begins with the clock as it was set."""
     CLOCK_BACK_RESTART = "clock-back-and-restart"
     TWO = "two-operators"
-    """Both from the start; k: which one is the first to move."""
+    """Both from the start, until one of them learns that it is not the leader; k: which one is the first to move."""
     WATCH_DROPS = "watch-drops"
     """The event is never told, and the stream goes on: no API server may do that, and yet it has happened."""
     WATCH_LATE = "watch-late"

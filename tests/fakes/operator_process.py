@@ -138,12 +138,15 @@ class SimulatedOperator:
             return True
         return any(heard) or worked or audited
 
-    def crash(self, fault: Fault, away_seconds: float | None = None) -> None:
-        """`away_seconds`: until another one starts."""
+    def end(self) -> None:
         self.alive = False
         self.queue.shut_down()
         for watch in self._watches:
             watch.close()
+
+    def crash(self, fault: Fault, away_seconds: float | None = None) -> None:
+        """`away_seconds`: until another one starts."""
+        self.end()
         self._around.crashed(fault, fault.restart_seconds if away_seconds is None else away_seconds)
 
     def take_report(self, pod_uid: str, body: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ from tests.fakes.pods import PodDriver
 from tests.fakes.resource_types import CONFIG_MAPS, Address
 
 MAX_ROUNDS = 300
+LEASE_SECONDS = 60.0
+"""After that one of two operators has noticed that it has lost the lead, and ended."""
 ONE_NODE = {"node-1": 64}
 """Node -> its GPUs."""
 
@@ -44,6 +46,7 @@ class World:
         if two := self.misfortunes.has(Kind.TWO):
             self.start_another()
             self.operators.sort(key=lambda operator: operator.name, reverse=bool(two.k))
+            self.clock.call_at(LEASE_SECONDS, self.operators[-1].end)
 
     @property
     def sent(self) -> list[Sent]:

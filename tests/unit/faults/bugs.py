@@ -187,7 +187,7 @@ OF_WRITES = (
     Bug(status_after_children, "success/reference", "before its status allowed it"),
     Bug(no_version_in_the_patch, "success/paused/{status:1}", "status went from"),
     Bug(goes_on_after_a_conflict, "bad-config/paused/0", "was made 2 times"),
-    Bug(any_job_file_will_do, "success/crash-and-tampered/3", "ended differently"),
+    Bug(any_job_file_will_do, "success/crash-and-tampered/3", "holds another job file"),
     Bug(written_though_nothing_differs, "success/reference", "updated_at moved alone"),
     Bug(generation_not_told, "success/reference", "observedGeneration is None"),
     Bug(believes_any_404, "success/404/{status:1}", "ended differently"),

@@ -81,7 +81,8 @@ class Counting:
         pod, uid = commit.object, commit.object["metadata"]["uid"]
         if not _owner(pod):
             return
-        if commit.actor.startswith("operator") and commit.type != "ADDED":
+        asked = "deletionTimestamp" in self._pods.get(uid, pod)["metadata"]  # then ours only hastens it
+        if commit.actor.startswith("operator") and commit.type != "ADDED" and not asked:
             self._asked_by_us.add(uid)
         ended = commit.type == "DELETED" or not _is_live(pod)
         if ended and uid not in self._judged:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from batch_operator.api import index_counts, names, ranges
+from batch_operator.resources.configmap import job_file
 from tests.fakes.client import Sent
 from tests.fakes.clock import START
-from tests.fakes.resource_types import BATCH_JOBS, NODES, PODS, Object
+from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, NODES, PODS, Object
 from tests.fakes.watch_log import Commit
 from tests.unit.faults.counting import Counting, is_noted
 from tests.unit.faults.status_rules import TERMINAL, parsed, status_written
@@ -63,6 +64,7 @@ class Judge:
         self._jobs_gone: dict[str, float] = {}
         self._pods: dict[str, Object] = {}
         self._nodes_gone: dict[str, float] = {}
+        self._job_files: dict[str, Object] = {}
         self._made: Counter[tuple[str, str, str, str]] = Counter()
         self._unseen: set[tuple[str, str, str, str]] = set()
 
@@ -86,6 +88,8 @@ class Judge:
                 yield words
         if commit.resource is NODES:
             self._node(commit)
+        elif commit.resource is CONFIG_MAPS:
+            self._job_files[_owner(obj)] = obj if commit.type != "DELETED" else {}
         elif commit.resource is PODS:
             yield from self._pod(commit, by_operator=by_operator)
         elif commit.resource is BATCH_JOBS:
@@ -165,6 +169,9 @@ class Judge:
         environment = {item["name"]: item.get("value") for item in pod["spec"]["containers"][0]["env"]}
         if environment["BATCH_JOB_SHA256"] != ledger.get("spec_hash"):
             yield f"pod {commit.name} works with another job file than the one that was pinned"
+        stored = job_file(self._job_files.get(owner) or {})
+        if stored is not None and stored.sha256 != ledger.get("spec_hash"):
+            yield f"pod {commit.name} was made while its ConfigMap holds another job file"
         done = ranges.parse(ledger.get("completed_inputs", ""))
         if again := ranges.parse(environment["BATCH_INPUTS"] or "") & done:
             yield f"pod {commit.name} is given input {min(again)}, which is completed"

@@ -201,7 +201,8 @@ async def judge(plan: Plan) -> Verdict:
 
 def compare(plan: Plan, outcome: Outcome, calm: Outcome) -> Verdict:
     found = list(outcome.found)
-    in_short = plan.is_stale or plan.sets_a_clock or not plan.scenario.one_way
+    tampered = any(fault.kind is Kind.TAMPERED for fault in plan.faults)  # a job's end needs its ConfigMap no more
+    in_short = plan.is_stale or plan.sets_a_clock or tampered or not plan.scenario.one_way
     wanted, got = (calm.in_short, outcome.in_short) if in_short else (calm.end, outcome.end)
     if plan.scenario.counts_vary or plan.sets_a_clock or plan.kind == PAIR:
         wanted, got = without_counts(wanted), without_counts(got)
@@ -224,7 +225,6 @@ def faults(scenario: Scenario, calm: Outcome) -> Iterator[Fault]:
 
 def _every_fault(calm: Outcome) -> Iterator[Fault]:
     written = False
-    last = {request.path: k for k, request in enumerate(calm.requests) if request.verb == "patch"}.values()
     for k, request in enumerate(calm.requests):
         yield from (Fault(kind, k) for kind in _EVERY_WRITE)
         if request.verb == "create":
@@ -233,7 +233,7 @@ def _every_fault(calm: Outcome) -> Iterator[Fault]:
                 yield Fault(Kind.QUOTA, k)
         if request.verb == "delete":
             yield Fault(Kind.STRANGER, k)
-        if written and "/events" not in request.path and k < min(last):  # a job's end needs its ConfigMap no more
+        if written and "/events" not in request.path:
             yield Fault(Kind.TAMPERED, k)
         written = written or "/configmaps" in request.path
     yield from (Fault(Kind.TWO, k) for k in (0, 1))

@@ -1,10 +1,12 @@
 """Scenarios in which pods are lost: the counting table of design section 2, and every way to lose a pod."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.builders import files, make_pipeline_spec, make_spec
 from tests.fakes import disruptions
+from tests.fakes.faults import Kind
 from tests.fakes.pod_scripts import Happening, PodPlace, Script, breaks, finishes, works
 from tests.unit.faults.scenario import Scenario
 
@@ -88,22 +90,17 @@ def _on_two_nodes(happening: Happening) -> Play:
     return play
 
 
-def _gpu_pipeline() -> dict[str, Any]:
+def _loses_a_node(name: str, happening: Happening, component: dict[str, Any] | None = None) -> Scenario:
     worker = {"image": "example.org/classify:1", "max_parallelism": 8, "resources": {"gpu": {"count": 1}}}
-    return make_pipeline_spec(components={"worker": worker})
-
-
-def _loses_a_node(name: str, happening: Happening, **more: Any) -> Scenario:
     return Scenario(
         name,
         _on_two_nodes(happening),
         counted(0, 1),
         spec=_spec(),
-        pipeline=_gpu_pipeline(),
+        pipeline=make_pipeline_spec(components={"worker": worker | (component or {})}),
         nodes=_TWO_NODES,
         pods=None,
         one_way=False,
-        **more,
     )
 
 
@@ -236,5 +233,9 @@ OF_LOSSES = (
     _loses_a_node("node-deleted", disruptions.node_deleted),
     _loses_a_node("node-shut-down", disruptions.node_shuts_down),
     _loses_a_node("node-out-of-service", disruptions.node_out_of_service),
+    replace(
+        _loses_a_node("node-lost-and-pod-forced", disruptions.node_lost, {"force_delete_after_seconds": 30}),
+        without=(Kind.CLOCK_BACK_RESTART,),  # the moment from which it counts lies a day ahead
+    ),
     Scenario("ended-pods-collected", _seen_ends_collected, counted(0, 0), spec=_spec(), pods=1),
 )
