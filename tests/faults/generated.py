@@ -37,6 +37,7 @@ CANARY_EVERY_SECONDS = 0.4
 CALM_CANARIES = 10
 MOST_DELAY_SECONDS = 1.0
 HANDLED_SECONDS = 30.0
+WRITES_TO_FIRST_POD = 3  # status, ConfigMap, pod
 _NO_SCHEMA = {"worker": {"type": "no such type"}}
 Say = Callable[[str], None]
 
@@ -69,7 +70,7 @@ class Figures:
                 f"  refused by the API server: {refused}",
                 f"  reached the operator: {self.accepted['BatchJob']} BatchJobs ({reached}), "
                 f"{self.accepted['Pipeline']} Pipelines",
-                f"  first pod of a canary: {statistics.median(self.calm):.2f} s alone; beside them "
+                f"  first pod of a canary, less the API server's own time: {statistics.median(self.calm):.2f} s alone; beside them "
                 f"{statistics.median(self.beside):.2f} s (median of {len(self.beside)}), "
                 f"{max(self.beside):.2f} s (slowest)",
             )
@@ -123,8 +124,8 @@ class Playground:
     async def canary(self) -> float:
         """Seconds from a job's creation to its first pod, less what the API server took for the like by itself.
 
-        A job that nests 9,000 deep costs the API server seconds of CPU, which are not the operator's. So a pod of our
-        own is sent (as a dry run) at the same moment, and its time does not count.
+        A job that nests 9,000 deep costs the API server seconds of CPU, which are not the operator's. So as many writes
+        as the operator makes up to that pod are sent at the same moment (as dry runs), and their time does not count.
         """
         name = f"canary-{uuid4().hex[:8]}"
         first: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -152,7 +153,8 @@ class Playground:
         began = time.monotonic()
         container = {"name": "none", "image": "example.org/none:1"}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"}, "spec": {"containers": [container]}}
-        await self.upstream.ask("POST", f"{PODS.path(self.canaries)}?dryRun=All", pod)
+        for _ in range(WRITES_TO_FIRST_POD):
+            await self.upstream.ask("POST", f"{PODS.path(self.canaries)}?dryRun=All", pod)
         return time.monotonic() - began
 
     # -- one chunk
