@@ -70,8 +70,8 @@ class Figures:
                 f"  refused by the API server: {refused}",
                 f"  reached the operator: {self.accepted['BatchJob']} BatchJobs ({reached}), "
                 f"{self.accepted['Pipeline']} Pipelines",
-                f"  first pod of a canary, less the API server's own time: {statistics.median(self.calm):.2f} s alone; beside them "
-                f"{statistics.median(self.beside):.2f} s (median of {len(self.beside)}), "
+                f"  first pod of a canary, less the API server's own time: {statistics.median(self.calm):.2f} s alone; "
+                f"beside them {statistics.median(self.beside):.2f} s (median of {len(self.beside)}), "
                 f"{max(self.beside):.2f} s (slowest)",
             )
         )
