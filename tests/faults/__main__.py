@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _plan(desk: Bench, names: list[str]) -> bool:
     well = True
+    desk.keep_logs = True
     async with lanes(desk, 1) as made:
         for name in names:
             scenario, fault = plans.parse(name)

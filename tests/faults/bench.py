@@ -1,6 +1,7 @@
 """`Bench`: what all plays on the real API server share: connections, the recorder, the zygote, a directory for logs."""
 
 import contextlib
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,9 +20,9 @@ from tests.faults.upstream import Object, Upstream, until
 NODES = "/api/v1/nodes"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
-    """`id`: in the names of all that is made, so that two runs do not meet."""
+    """`id`: in the names of all that is made, so that two runs do not meet. `keep_logs`: somebody will want them."""
 
     id: str
     kubeconfig: str
@@ -29,6 +30,7 @@ class Bench:
     recorder: Recorder
     zygote: Zygote
     directory: Path
+    keep_logs: bool = False
 
     async def make_namespace(self, name: str) -> None:
         """With what a pod needs."""
@@ -53,7 +55,7 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(kubeconfig: str) -> AsyncIterator[Bench]:
-    """The operators' logs stay in the directory, for whoever looks for a reason."""
+    """The operators' logs stay in the directory where something was found, or on the way out of an error."""
     sys.setrecursionlimit(RECURSION_LIMIT)  # some generated objects nest that deep
     number = uuid4().hex[:6]
     directory = Path(tempfile.mkdtemp(prefix=f"batch-faults-{number}-"))
@@ -62,7 +64,10 @@ async def bench(kubeconfig: str) -> AsyncIterator[Bench]:
         upstream = await stack.enter_async_context(await Upstream.connect(kubeconfig))
         recorder = await stack.enter_async_context(Recorder(client))
         zygote = await stack.enter_async_context(Zygote())
-        yield Bench(number, kubeconfig, upstream, recorder, zygote, directory)
+        desk = Bench(number, kubeconfig, upstream, recorder, zygote, directory)
+        yield desk
+    if not desk.keep_logs:
+        shutil.rmtree(directory)
 
 
 def custom(kind: str, name: str, spec: object, **metadata: object) -> Object:

@@ -248,6 +248,7 @@ async def run(bench: Bench, count: int, seed: int) -> Figures:
             figures.found.append(f"a canary had its first pod {figures.delay:.2f} s later than alone")
     finally:
         await ground.close()
+    bench.keep_logs = bench.keep_logs or bool(figures.found)
     return figures
 
 

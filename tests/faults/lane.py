@@ -77,6 +77,9 @@ class Lane:
         await self.proxy.stop()
         await self._bench.remove([self.namespace], [self.node])
 
+    def keep_log(self) -> None:
+        self._bench.keep_logs = True
+
     async def play(self, scenario: Scenario, fault: Fault) -> Record:
         """Leaves the namespace as empty as it was."""
         kubelet = Kubelet(self._upstream, scenario.script)

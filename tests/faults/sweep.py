@@ -66,6 +66,8 @@ async def references(made: Sequence[Lane], names: Sequence[str] = tuple(SCENARIO
     async def one(lane: Lane, name: str) -> None:
         outcome = await plans.play(lane, SCENARIOS[name], Fault())
         wrong = outcome.found + plans.expected(SCENARIOS[name], outcome.end)
+        if wrong:
+            lane.keep_log()
         assert not wrong, f"real/{name}/reference: {'; '.join(wrong)}; the operator's log is {lane.log}"
         calm[name] = outcome
 
@@ -89,6 +91,7 @@ async def sweep(
         reference = calm[scenario.name]
         found = plans.compare(reference, outcome)
         if found:
+            lane.keep_log()
             figures.found[name] = found
             say("\n".join(f"{name}: {words}" for words in found))
         if fault.kind != faults.NONE and not outcome.struck:
