@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus
+from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus
 
 _PROGRESS_FIELDS = ("input_progress", "progress", "message", "failures")
 _PROGRESS_LEDGER = ("completed_inputs", "failed_inputs")
@@ -48,9 +48,12 @@ def _without_progress(status: dict[str, Any], notes: _Keys) -> dict[str, Any]:
 
 def _notes(after: dict[str, Any]) -> _Keys:
     """What is not worth a write of its own, and goes along with the next one: that a pod of a component without
-    trouble was seen, and that the start timeout runs no more. Living pods tell the same."""
+    trouble was seen, and that the start timeout runs no more. Living pods tell the same. Of a job that runs, each pod
+    is noted: all but late ones were there before the write that said so."""
     ledger = after.get("ledger", {})
-    troubled = any("attempt" in known or "attempts" in known for known in ledger.get("components", {}).values())
+    troubled = after.get("status") == JobStatus.RUNNING or any(
+        "attempt" in known or "attempts" in known for known in ledger.get("components", {}).values()
+    )
     return () if "starting_since" in ledger else ("starting_since",), () if troubled else ("observed_indexes",)
 
 

@@ -214,6 +214,14 @@ class TestWhatIsLeft:
 
 
 class TestCountedOnce:
+    def test_a_pod_that_comes_late_is_noted(self) -> None:
+        course = Course(inputs(4, 2)).at(0)
+        del course.pods["worker", 1, 0]
+        course.runs(0).at(1, passes=1)
+        assert (course.state, course.worker.observed_indexes) == ("RUNNING", "0")
+        course.at(2, passes=1)
+        assert course.worker.observed_indexes == "0-1", "or nobody could tell if it vanished"
+
     def test_a_second_look_counts_nothing(self) -> None:
         course = Course(inputs(4, 2)).at(0).runs(0, 1).at(1).preempted(0).at(10, passes=5)
         assert course.counts == (0, 1)
