@@ -50,6 +50,8 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     if plan.delete_job:
         await _delete_job(client, job)
         return False
+    if plan.expired or plan.expired_configmap or (plan.deletes and plan.status is None):
+        await _refuse_if_stale(client, seen, job)
     await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
     if plan.expired_configmap:
         await _delete_configmap(client, job)
@@ -84,7 +86,20 @@ async def _write_status(client: Client, seen: Observations, job: BatchJob, plan:
         if await _is_gone(client, BATCH_JOBS.path(job.namespace, job.name), job.uid):
             seen.jobs.apply("DELETED", job)
         raise
+    except Conflict:  # asked for now: a view that waits for a watch that has lost the news would conflict again
+        with contextlib.suppress(ApiError):
+            seen.jobs.apply(None, decode_job(await client.get(BATCH_JOBS.path(job.namespace, job.name)), job))
+        raise
     seen.jobs.observe(decode_job(answer, job))
+
+
+async def _refuse_if_stale(client: Client, seen: Observations, job: BatchJob) -> None:
+    """Pods that are ended without a word in status before rest on a view that nothing has checked: an operator that
+    was stopped would end the pods of a job that has gone on without it."""
+    found = decode_job(await client.get(BATCH_JOBS.path(job.namespace, job.name)), job)
+    if (found.uid, found.resource_version) != (job.uid, job.resource_version):
+        seen.jobs.apply(None, found)
+        raise Conflict(409, "Conflict", f"BatchJob {job.namespace}/{job.name} has moved on since it was read")
 
 
 async def _delete(client: Client, seen: Observations, namespace: str, delete: PodDelete) -> None:
@@ -104,8 +119,11 @@ async def _delete_job(client: Client, job: BatchJob) -> None:
     """Exactly as it was read: a request to retry that came meanwhile is a Conflict, and counts."""
     path = BATCH_JOBS.path(job.namespace, job.name)
     log.info("deleting", namespace=job.namespace, name=job.name, reason="Expired")
-    with contextlib.suppress(NotFound):
+    try:
         await client.delete(path, uid=job.uid, resource_version=job.resource_version)
+    except NotFound:
+        if not await _is_gone(client, path, job.uid):
+            raise
 
 
 async def _delete_configmap(client: Client, job: BatchJob) -> None:
