@@ -53,6 +53,8 @@ from tests.fakes.faults import (
 from tests.fakes.resource_types import Object
 from tests.fakes.simulated_watch import FROZEN_SECONDS, SimulatedWatch, Sink
 
+LEASE_SECONDS = 60.0
+"""After that one of two operators has noticed that it has lost the lead, and ended."""
 SETTINGS = Settings(progress_url="https://progress.test:8443", audit_interval_seconds=600)
 METRICS = Metrics("simulated")
 
@@ -224,6 +226,7 @@ class SimulatedOperator:
             self.paused = True
             await self._around.others_run(self, PAUSES[kind])
             self.paused = False
+            self.server.clock.call_after(LEASE_SECONDS, self.end)
         if kind is Kind.LATE_COMMIT:
             self.server.clock.call_after(LATE_COMMIT_SECONDS, partial(_unheard, send))
         self._around.wall_offset += CLOCK_STEPS.get(kind, 0.0)

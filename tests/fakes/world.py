@@ -11,14 +11,12 @@ from tests.fakes.api_server import FakeAPIServer, path_of
 from tests.fakes.client import Request, Sent
 from tests.fakes.faults import Fault, Kind, Misfortunes
 from tests.fakes.nodes import Nodes
-from tests.fakes.operator_process import SimulatedOperator
+from tests.fakes.operator_process import LEASE_SECONDS, SimulatedOperator
 from tests.fakes.pod_scripts import PodPlace, Report, Script
 from tests.fakes.pods import PodDriver
 from tests.fakes.resource_types import CONFIG_MAPS, Address
 
 MAX_ROUNDS = 300
-LEASE_SECONDS = 60.0
-"""After that one of two operators has noticed that it has lost the lead, and ended."""
 ONE_NODE = {"node-1": 64}
 """Node -> its GPUs."""
 

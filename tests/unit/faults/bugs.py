@@ -18,7 +18,7 @@ from batch_operator.cluster import gather as gather_module
 from batch_operator.cluster import merge_patch
 from batch_operator.cluster.errors import Conflict, NotFound
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
-from batch_operator.cluster.store import RecordStore
+from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers import audit as audit_module
 from batch_operator.handlers import reconciler as reconciler_module
 from batch_operator.reconcile import status_write as status_module
@@ -162,14 +162,9 @@ def a_stale_list_is_believed(patch: Patch) -> None:
     patch.setattr(gather_module, "_ask_for_vanished_pods", ask)
 
 
-def an_older_event_overwrites_a_newer_record(patch: Patch) -> None:
-    """The store believes whoever spoke last."""
-    proper = RecordStore._put
-
-    def put(self: Any, record: Any, *, force: bool = False) -> bool:
-        return proper(self, record, force=True)
-
-    patch.setattr(RecordStore, "_put", put)
+def a_failed_pass_is_not_repeated(patch: Patch) -> None:
+    """What went wrong once is left until an event happens to come."""
+    patch.setattr(WorkQueue, "add_with_backoff", lambda self, key, at_least=0.0: 0.0)
 
 
 def pods_are_not_audited(patch: Patch) -> None:
@@ -193,6 +188,6 @@ OF_WRITES = (
     Bug(believes_any_404, "success/404/{status:1}", "ended differently"),
     Bug(vanished_pods_are_not_asked_for, "deleted-while-down/reference", "was made 2 times"),
     Bug(a_stale_list_is_believed, "retry-then-success/crash-and-stale-pods/{status:4}", "but 0 pods were preempted"),
-    Bug(an_older_event_overwrites_a_newer_record, "preempt-and-resume/watch-swaps/13", "later than without"),
+    Bug(a_failed_pass_is_not_repeated, "success/500/{status:0}", "later than without the fault"),
     Bug(pods_are_not_audited, "success/watch-drops/20", "ended differently"),
 )

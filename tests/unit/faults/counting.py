@@ -22,7 +22,7 @@ Key = tuple[str, str, int]
 
 @dataclass
 class _Losses:
-    """Of one job. `either`: pods that failed and were cleaned away, so that whoever was away cannot tell why."""
+    """Of one job. `either`: pods that ended and were cleaned away, so that whoever was away cannot tell how."""
 
     failed: set[Key] = field(default_factory=set)
     preempted: set[Key] = field(default_factory=set)
@@ -89,7 +89,7 @@ class Counting:
             self._judged.add(uid)
             if uid not in self._asked_by_us and self._may_count(_owner(pod)) and not self._is_done(pod):
                 self._note(pod, _verdict(pod, self._pods.get(uid, pod), gone=commit.type == "DELETED"), commit.at)
-        elif commit.type == "DELETED" and uid not in self._asked_by_us and pod["status"].get("phase") == "Failed":
+        elif commit.type == "DELETED" and uid not in self._asked_by_us and not self._is_told(pod):
             self._note(pod, "either")
         if commit.type == "DELETED":
             self._pods.pop(uid, None)
@@ -105,6 +105,13 @@ class Counting:
         ledger = (self._jobs.get(_owner(pod), {}).get("status") or {}).get("ledger") or {}
         ended = ranges.parse(ledger.get("completed_inputs", "")) | ranges.parse(ledger.get("failed_inputs", ""))
         return bool(block) and block <= ended | _last_word(pod)
+
+    def _is_told(self, pod: Object) -> bool:
+        """Its end stands in status."""
+        component, index, _ = _place(pod)
+        ledger = (self._jobs.get(_owner(pod), {}).get("status") or {}).get("ledger") or {}
+        known = (ledger.get("components") or {}).get(component) or {}
+        return int(index) in ranges.parse(known.get("succeeded_indexes") or "")
 
     def _note(self, pod: Object, what: str, at: float = 0.0) -> None:
         if not what:
@@ -136,7 +143,7 @@ class Counting:
             yield f"preemption_count is {preemptions}, but {len(lost.preempted)} pods were preempted"
         if new.get("status") == "COMPLETED" != old.get("status") and lost.whole:
             every = lost.failed | lost.preempted
-            if not len(every - lost.unseen) <= retries + preemptions <= len(every):
+            if not len(every - lost.unseen) <= retries + preemptions <= len(every | lost.either):
                 yield f"it ended with {retries} retries and {preemptions} preemptions, but {len(every)} pods were lost"
 
 

@@ -101,7 +101,7 @@ def _settled(conditions: list[Any]) -> list[Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        value = {key: inner for key, inner in value.items() if key != "run_seconds"}
+        value = {key: inner for key, inner in value.items() if key not in ("run_seconds", "observed_indexes")}
         return {key: _timeless(_settled(inner) if key == "conditions" else inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_timeless(inner) for inner in value]

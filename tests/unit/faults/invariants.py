@@ -29,14 +29,14 @@ def violations(
     stopped: Collection[str] = (),
     *,
     clock_was_set: bool = False,
-    is_stale: bool = False,
+    sees_late: bool = False,
 ) -> list[str]:
     """One line each, with the version at which it happened. `end`: the second at which the history ends.
 
     `stopped`: operators that were stopped in the middle of a pass and went on when others had taken over, or whose
     request was long under way. No API server can know that, so that a pod which comes so too late is only
     held to LATE_POD_SECONDS; unless the operator had just been told, by the refusal of its status. `clock_was_set`:
-    an operator's idea of what time it is may be a day off. `is_stale`: it may ask again for what was done long ago.
+    an operator's idea of what time it is may be a day off. `sees_late`: it may ask again for what is done.
     """
     sent = list(sent)
     told = {s.at for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")}
@@ -44,7 +44,7 @@ def violations(
     for commit in history:
         judge.see(commit)
     judge.end(end)
-    idle = [s for s in sent if not s.changed and not s.error and not is_stale]
+    idle = [s for s in sent if not s.changed and not s.error and not sees_late]
     return judge.found + [f"at {s.version} ({s.at:.1f} s): {s.request.verb} changed nothing" for s in idle]
 
 

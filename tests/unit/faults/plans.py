@@ -88,6 +88,10 @@ class Plan:
         return any(fault.kind in STALE for fault in self.faults)
 
     @property
+    def sees_late(self) -> bool:
+        return any(fault.kind in WATCH_FAULTS for fault in self.faults)
+
+    @property
     def sets_a_clock(self) -> bool:
         """An operator begins with another day's time: a timeout may be over at once, and a new round begin."""
         return any(fault.kind in CLOCK_RESTARTS for fault in self.faults)
@@ -163,7 +167,12 @@ async def play(plan: Plan) -> Outcome:
     history, sent = world.server.log.all, sorted(world.sent, key=lambda s: (s.at, s.version))
     ended = max((s.at for s in sent), default=0.0)
     found = restless + violations(
-        history, sent, SECONDS, world.stopped, clock_was_set=plan.sets_a_clock, is_stale=plan.is_stale
+        history,
+        sent,
+        SECONDS,
+        world.stopped,
+        clock_was_set=plan.sets_a_clock,
+        sees_late=plan.is_stale or plan.sees_late,
     )
     if ended > SECONDS - QUIET_SECONDS:
         found.append(f"still writing at {ended:.0f} s")
