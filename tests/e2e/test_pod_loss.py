@@ -56,7 +56,8 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
     for name in ("out-of-memory", "over-its-disk"):
         team.apply(name, losses.job(name, 3, 12, INPUTS))
     for name in (*PREEMPTED, "killed"):
-        team.apply(name, losses.job("line-count", 3, 12, INPUTS))
+        # the last one must outlive an operator that is away and comes back
+        team.apply(name, losses.job("line-count", 3, 25 if name == "deleted-while-away" else 12, INPUTS))
     team.apply("undisturbed", losses.job("line-count", 2, 0, INPUTS))
     for name in (*PREEMPTED, "killed"):
 

@@ -17,7 +17,6 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
     "no-image": ({"image": "localhost/no-such-image:1", "image_pull_policy": "IfNotPresent"}, "no-such-image"),
     "bad-image-name": ({"image": "Not/An:::Image"}, "InvalidImageName"),
     "no-secret": (MISSING_SECRET, "not-there"),
-    "no-command": ({"command": ["/no/such/program"]}, "/no/such/program"),
 }
 """Pipeline -> (what is wrong with its component, what the error must say)."""
 
@@ -28,6 +27,8 @@ def jobs(team: Team, history: History) -> None:
     for name, (component, _) in FAILING.items():
         losses.pipeline(team, name, **component)
         team.apply(name, losses.job(name, 1, 0, INPUTS))
+    losses.pipeline(team, "no-command", command=["/no/such/program"])
+    team.apply("no-command", losses.job("no-command", 1, 0, INPUTS, max_retries=1))
     team.apply("no-class", losses.job("line-count", 1, 0, INPUTS) | {"priority_class_name": f"{team.namespace}-later"})
 
 
@@ -38,6 +39,12 @@ def test_it_fails_with_the_kubelet_s_words(team: Team, name: str) -> None:
     assert FAILING[name][1] in status["error"]["message"]
     assert (status["retry_count"], status["preemption_count"]) == (0, 0)
     assert not [pod for pod in team.pods(name) if pod["status"]["phase"] in ("Pending", "Running")]
+
+
+def test_a_command_that_is_not_there_is_a_failure_like_others(team: Team) -> None:
+    status = team.finished("no-command")
+    assert (status["status"], status["error"]["code"], status["retry_count"]) == ("FAILED", "RETRIES_EXHAUSTED", 1)
+    assert "/no/such/program" in status["error"]["message"]
 
 
 def stalled(team: Team, name: str) -> Any:
