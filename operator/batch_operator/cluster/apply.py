@@ -50,7 +50,7 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     if plan.delete_job:
         await _delete_job(client, job)
         return False
-    if plan.expired or plan.expired_configmap or (plan.deletes and plan.status is None):
+    if plan.expired or plan.expired_configmap or ((plan.deletes or plan.pods) and plan.status is None):
         await _refuse_if_stale(client, seen, job)
     await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
     if plan.expired_configmap:
@@ -94,8 +94,8 @@ async def _write_status(client: Client, seen: Observations, job: BatchJob, plan:
 
 
 async def _refuse_if_stale(client: Client, seen: Observations, job: BatchJob) -> None:
-    """Pods that are ended without a word in status before rest on a view that nothing has checked: an operator that
-    was stopped would end the pods of a job that has gone on without it."""
+    """Pods that are made or ended without a word in status before rest on a view that nothing has checked: an operator
+    that was stopped, or that was given an old list, would do so for a job that has gone on without it."""
     found = decode_job(await client.get(BATCH_JOBS.path(job.namespace, job.name)), job)
     if (found.uid, found.resource_version) != (job.uid, job.resource_version):
         seen.jobs.apply(None, found)

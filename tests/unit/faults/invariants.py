@@ -39,7 +39,8 @@ def violations(
     an operator's idea of what time it is may be a day off. `sees_late`: it may ask again for what is done.
     """
     sent = list(sent)
-    told = {s.at for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")}
+    refused = [s for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")]
+    told = {(s.request.actor, s.at) for s in refused}
     judge = Judge(stopped, told, clock_was_set=clock_was_set)
     for commit in history:
         judge.see(commit)
@@ -52,7 +53,7 @@ class Judge:
     """The objects as they are after each commit, and the rules. `found`: what is broken so far."""
 
     def __init__(
-        self, stopped: Collection[str] = (), told: Collection[float] = (), *, clock_was_set: bool = False
+        self, stopped: Collection[str] = (), told: Collection[tuple[str, float]] = (), *, clock_was_set: bool = False
     ) -> None:
         self.found: list[str] = []
         self._told = told
@@ -123,7 +124,7 @@ class Judge:
         pod, uid = commit.object, commit.object["metadata"]["uid"]
         if by_operator:
             wrong = list(self._pod_written(commit))
-            if wrong and commit.actor in self._stopped and commit.at not in self._told:
+            if wrong and commit.actor in self._stopped and (commit.actor, commit.at) not in self._told:
                 self._late[uid] = (commit.name, commit.at)
             else:
                 yield from wrong
