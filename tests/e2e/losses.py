@@ -32,8 +32,20 @@ def slow(self, source, path, results):
 LineCount.process = slow
 """
 """What a pod does first, for `misbehaving`: all its inputs but the job's first take a minute longer."""
+BEHIND_A_GATE = """
+import os
+from batch_worker.workers.line_count import LineCount
+process = LineCount.process
+def gated(self, source, path, results):
+    while self._started and not os.path.exists("/data/gate-is-open"):
+        self._stop.sleep(0.2)
+    process(self, source, path, results)
+LineCount.process = gated
+"""
+"""What each pod does first, for `misbehaving`: after its first input it waits until `open_gate`."""
 _WRAPPER = """
 import os, runpy, sys
+exec(os.environ["ALWAYS"])
 if os.environ["BATCH_ATTEMPT"] == "0" and os.environ["BATCH_INDEX"] == "0":
     exec(os.environ["FIRST"])
 sys.argv = ["batch_worker", "line-count"]
@@ -48,10 +60,16 @@ def pipeline(team: Team, key: str, **component: Any) -> None:
     team.apply_object("Pipeline", key, spec)
 
 
-def misbehaving(team: Team, key: str, first: str, **component: Any) -> None:
-    """line-count whose first pod of index 0 does `first` (Python) before anything else."""
-    command = ["python3", "-c", _WRAPPER]
-    pipeline(team, key, command=command, env=[{"name": "FIRST", "value": first}], **component)
+def misbehaving(team: Team, key: str, first: str = "", always: str = "", **component: Any) -> None:
+    """line-count whose pods all do `always` (Python) and whose first pod of index 0 does `first` before anything
+    else."""
+    env = [{"name": "FIRST", "value": first}, {"name": "ALWAYS", "value": always}]
+    pipeline(team, key, command=["python3", "-c", _WRAPPER], env=env, **component)
+
+
+def open_gate(team: Team) -> None:
+    """Lets the workers go on that are BEHIND_A_GATE."""
+    (team.place.root / "gate-is-open").touch()
 
 
 def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6, **policy: Any) -> dict[str, Any]:

@@ -50,14 +50,15 @@ def lose(cluster: Connection, team: Team) -> None:
 def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
     """Job -> its last status."""
     losses.write_lines(team, INPUTS)
-    losses.misbehaving(team, "out-of-memory", MEMORY)
+    gate = losses.BEHIND_A_GATE
+    losses.misbehaving(team, "gated", always=gate)
+    losses.misbehaving(team, "out-of-memory", MEMORY, gate)
     small = {"cpu": "100m", "memory": "256Mi", "ephemeral_storage": "20Mi"}
-    losses.misbehaving(team, "over-its-disk", DISK, resources=small)
+    losses.misbehaving(team, "over-its-disk", DISK, gate, resources=small)
     for name in ("out-of-memory", "over-its-disk"):
-        team.apply(name, losses.job(name, 3, 12, INPUTS))
+        team.apply(name, losses.job(name, 3, 0, INPUTS))
     for name in (*PREEMPTED, "killed"):
-        # the last one must outlive an operator that is away and comes back
-        team.apply(name, losses.job("line-count", 3, 25 if name == "deleted-while-away" else 12, INPUTS))
+        team.apply(name, losses.job("gated", 3, 0, INPUTS))
     team.apply("undisturbed", losses.job("line-count", 2, 0, INPUTS))
     for name in (*PREEMPTED, "killed"):
 
@@ -66,6 +67,12 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
 
         team.until(f"all pods of {name} run", running)
     lose(cluster, team)
+    for name in FAILED:
+        team.until(f"{name} was counted", lambda name=name: team.status(name)["retry_count"] == 1)  # type: ignore[misc]
+    team.until(
+        "what was lost while away was counted", lambda: team.status("deleted-while-away")["preemption_count"] == 1
+    )
+    losses.open_gate(team)
     return {name: team.finished(name) for name in (*PREEMPTED, *FAILED, "undisturbed")}
 
 
