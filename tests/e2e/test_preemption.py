@@ -30,10 +30,11 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(team: Team, history: History, priorities: Callable[[str], str]) -> Seen:
     losses.write_lines(team, INPUTS)
-    losses.pipeline(team, "gpu-lines", resources={"cpu": "100m", "memory": "256Mi", "gpu": {"count": 1}})
+    gpu = {"cpu": "100m", "memory": "256Mi", "gpu": {"count": 1}}
+    losses.misbehaving(team, "gpu-lines", always=losses.BEHIND_A_GATE, resources=gpu)
     team.apply("undisturbed", losses.job("line-count", 2, count=INPUTS))
-    team.apply("one", losses.job("gpu-lines", 1, 2, INPUTS) | {"priority_class_name": priorities("low")})
-    team.apply("three", losses.job("gpu-lines", 3, 6, INPUTS) | {"priority_class_name": priorities("middle")})
+    team.apply("one", losses.job("gpu-lines", 1, 0, INPUTS) | {"priority_class_name": priorities("low")})
+    team.apply("three", losses.job("gpu-lines", 3, 0, INPUTS) | {"priority_class_name": priorities("middle")})
 
     def begun(name: str, parallelism: int) -> bool:
         status = team.status(name)
@@ -52,6 +53,9 @@ def seen(team: Team, history: History, priorities: Callable[[str], str]) -> Seen
     team.until("job one waits for a GPU", lambda: "Insufficient nvidia.com/gpu" in team.status("one")["message"])
     one_without_room = team.status("one")["status"]
     team.run("delete", "pod", "takes-one", "takes-one-of-three")
+    team.until("job one is back", lambda: begun("one", 1))
+    team.until("job three is back", lambda: begun("three", 3))
+    losses.open_gate(team)
     for name in ("one", "three", "undisturbed"):
         team.finished(name)
     return Seen(finished_by_one, parts_of_one, parts_of_three, one_without_room)
