@@ -151,7 +151,8 @@ def _two_days(first: Fault, second: Fault) -> bool:
     """Two operators that work at once, with clocks a day apart: the Lease lets only one of them write."""
     at_once = {*PAUSES, Kind.TWO, Kind.LATE_COMMIT}
     kinds = (first.kind, second.kind)
-    return any(kind in CLOCK_RESTARTS for kind in kinds) and any(kind in at_once for kind in kinds)
+    steps = {*CLOCK_RESTARTS, *CLOCK_STEPS}  # who starts after a step sees it
+    return any(kind in steps for kind in kinds) and any(kind in at_once for kind in kinds)
 
 
 async def parse(name: str) -> Plan:
