@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import socket
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -238,6 +239,9 @@ async def run(bench: Bench, count: int, seed: int) -> Figures:
                 await ground.send(chunk, start, figures)
                 await ground.clear()
                 bench.recorder.check()
+                print(
+                    f"{time.monotonic() - began:4.0f} s: {figures.sent} of {count} objects", file=sys.stderr, flush=True
+                )
                 if ground.operator.ended.is_set():
                     figures.found.append(f"the operator ended among the objects {start} to {start + len(chunk)}")
                     break

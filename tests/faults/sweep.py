@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -19,6 +20,7 @@ from tests.faults.scenarios import SCENARIOS, Scenario
 LANES = 6
 Plan = tuple[Scenario, Fault]
 T = TypeVar("T")
+TELL_SECONDS = 10.0
 Say = Callable[[str], None]
 
 
@@ -80,7 +82,7 @@ async def sweep(
 ) -> Figures:
     """Plays them all, or those that begin within `seconds`."""
     figures = Figures()
-    began = time.monotonic()
+    began = told = time.monotonic()
 
     async def one(lane: Lane, plan: Plan) -> None:
         if seconds and time.monotonic() - began > seconds:
@@ -99,6 +101,10 @@ async def sweep(
             return
         figures.played[fault.group] += 1
         figures.most_writes = max(figures.most_writes, len(outcome.writes) / max(1, len(reference.writes)))
+        nonlocal told
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            print(f"{told - began:4.0f} s: {figures.plans} of {len(todo)} plans", file=sys.stderr, flush=True)
 
     await _in_lanes(made, list(todo), one)
     figures.seconds = time.monotonic() - began
