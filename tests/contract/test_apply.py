@@ -58,6 +58,13 @@ class World:
         """The same job seen by an operator that has just started."""
         return World(self.client, self.job)
 
+    async def up_to_date(self) -> "World":
+        """Likewise, with the job as it is now."""
+        world = self.restarted()
+        path = BATCH_JOBS.path(self.job.namespace, self.job.name)
+        world.seen.jobs.apply("ADDED", decode_job(await self.client.get(path)))
+        return world
+
 
 @pytest.fixture
 async def world(client: Client, make_namespace: Callable[[], str]) -> World:
@@ -102,8 +109,7 @@ async def test_a_deleted_job_makes_no_pod(world: World) -> None:
 async def test_a_crash_after_the_status_write_is_made_good_by_the_next_operator(world: World) -> None:
     plan = await world.plan()
     await world.apply(replace(plan, configmap=None, job_file=None, pods=()))
-    again = world.restarted()
-    again.seen.jobs.apply("ADDED", decode_job(await world.client.get(BATCH_JOBS.path(world.job.namespace, "tep"))))
+    again = await world.up_to_date()
     second = await again.plan()
     assert second.status is None
     assert second.job_file == plan.job_file
@@ -115,10 +121,19 @@ async def test_a_pod_that_is_there_already_is_adopted_not_doubled(world: World) 
     plan = await world.plan()
     await world.apply(plan)
     before = {pod["metadata"]["uid"] for pod in await world.pods()}
-    blind = world.restarted()
+    blind = await world.up_to_date()
     await blind.apply(replace(plan, status=None, event=None))
     assert {pod["metadata"]["uid"] for pod in await world.pods()} == before
     assert {record.uid for record in blind.seen.pods.values()} == before
+
+
+async def test_nothing_is_made_on_an_old_view_of_the_job(world: World) -> None:
+    plan = await world.plan()
+    await world.apply(replace(plan, configmap=None, job_file=None, pods=()))
+    blind = world.restarted()
+    with pytest.raises(Conflict, match="has moved on since it was read"):
+        await blind.apply(replace(plan, status=None, event=None))
+    assert await world.pods() == []
 
 
 async def test_a_name_that_is_taken_by_a_stranger_is_said(world: World) -> None:

@@ -3,7 +3,9 @@
 What the pipeline's user_config_schema does not name is locked to the default (design section 1).
 """
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -127,13 +129,21 @@ def _visible(config: Any, schema: Any) -> Any:
     return {key: _visible(value, properties[key]) for key, value in config.items() if key in properties}
 
 
+@lru_cache(maxsize=256)
+def _checked(schema: str) -> type[jsonschema.protocols.Validator]:
+    """The validator of a schema that is one itself. Raises SchemaError. Every job of a pipeline brings the same."""
+    content = json.loads(schema)
+    validator_class = jsonschema.validators.validator_for(content, default=jsonschema.Draft202012Validator)
+    validator_class.check_schema(content)
+    return validator_class
+
+
 def _validate(config: Any, schema: Mapping[str, Any], path: str) -> str | None:
     """What is wrong with the schema itself, or None. Raises InvalidRequest for the configuration."""
     if not isinstance(schema.get("$schema", ""), str):
         return "$schema must be a text"
-    validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        validator_class.check_schema(dict(schema))
+        validator_class = _checked(json.dumps(schema))
         # an empty registry: a $ref to another document is never fetched
         error = best_match(validator_class(schema, registry=Registry()).iter_errors(config))
     except SchemaError as problem:
