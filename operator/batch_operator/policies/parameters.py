@@ -4,7 +4,9 @@ What the pipeline's user_config_schema does not name is locked to the default (d
 """
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +23,7 @@ from batch_operator.policies.verdict import InvalidRequest, Stalled
 
 MAX_BYTES = 256 * 1024
 """They stand in status beside the spec, and etcd takes 1.5 MiB in all."""
+RECURSION_LIMIT = 1_500
 _SEE_SCHEMA = "See the pipeline's user_config_schema for what may be set."
 
 
@@ -129,6 +132,18 @@ def _visible(config: Any, schema: Any) -> Any:
     return {key: _visible(value, properties[key]) for key, value in config.items() if key in properties}
 
 
+@contextmanager
+def _bounded_recursion() -> Iterator[None]:
+    """The process allows for objects that nest 10,000 levels deep (main); a schema that refers to itself would use all
+    of that, and more than the stack has, before Python could say RecursionError."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 @lru_cache(maxsize=256)
 def _checked(schema: str) -> type[jsonschema.protocols.Validator]:
     """The validator of a schema that is one itself. Raises SchemaError. Every job of a pipeline brings the same."""
@@ -143,9 +158,10 @@ def _validate(config: Any, schema: Mapping[str, Any], path: str) -> str | None:
     if not isinstance(schema.get("$schema", ""), str):
         return "$schema must be a text"
     try:
-        validator_class = _checked(json.dumps(schema))
-        # an empty registry: a $ref to another document is never fetched
-        error = best_match(validator_class(schema, registry=Registry()).iter_errors(config))
+        with _bounded_recursion():
+            validator_class = _checked(json.dumps(schema))
+            # an empty registry: a $ref to another document is never fetched
+            error = best_match(validator_class(schema, registry=Registry()).iter_errors(config))
     except SchemaError as problem:
         return problem.message
     except Unresolvable as problem:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,8 @@ NESTED = {
     },
 }
 DEFAULTS = {"reader": {"window": 64, "columns": ["a", "b"], "engine": "fast"}, "secret_flag": True}
+
+ROOT = Path(__file__).parents[4]
 
 
 def resolved(config: dict[str, Any] | None, schema: Any = NESTED) -> Any:
@@ -114,3 +119,24 @@ def test_a_component_without_a_schema_is_locked_whole() -> None:
 )
 def test_a_broken_schema_stalls(schema: Any) -> None:
     assert isinstance(resolved({"reader": {}}, schema=schema), Stalled)
+
+
+def test_a_schema_that_is_itself_does_not_end_a_process_that_allows_for_deep_objects() -> None:
+    """In a process of its own: where it goes wrong, the stack overflows before Python can say RecursionError."""
+    judged = subprocess.run(
+        [sys.executable, "-c", _IN_AN_OPERATOR], capture_output=True, text=True, check=False, cwd=ROOT, timeout=30
+    )
+    assert (judged.returncode, "it refers to itself without end" in judged.stdout) == (0, True), judged.stderr[-500:]
+
+
+_IN_AN_OPERATOR = """
+import sys
+from batch_operator.api.v1alpha1.pipeline import PipelineSpec
+from batch_operator.main import RECURSION_LIMIT
+from batch_operator.policies import parameters
+from tests.builders import make_batchjob, make_pipeline_spec
+
+sys.setrecursionlimit(RECURSION_LIMIT)
+pipeline = make_pipeline_spec(user_config_schema={"worker": {"$ref": "#"}})
+print(parameters.resolve(make_batchjob().spec, PipelineSpec.model_validate(pipeline)).message)
+"""
