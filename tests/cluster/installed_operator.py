@@ -18,7 +18,9 @@ def away(kubectl: Kubectl) -> Iterator[None]:
         yield
         return
     kubectl.run("scale", *_OPERATOR, "--replicas=0")
-    kubectl.run("wait", "pod", "--for=delete", "--selector=app.kubernetes.io/name=batch-operator", _OPERATOR[1])
+    # one that has only just started hears no SIGTERM yet: it takes its whole grace period of 30 s
+    gone = ("wait", "pod", "--for=delete", "--selector=app.kubernetes.io/name=batch-operator", "--timeout=60s")
+    kubectl.run(*gone, _OPERATOR[1], timeout_seconds=70)
     try:
         yield
     finally:

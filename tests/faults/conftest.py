@@ -10,7 +10,7 @@ from tests.cluster.kubectl import Kubectl
 from tests.faults.bench import Bench, bench
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def no_other_operator(kubectl: Kubectl, crds: None) -> Iterator[None]:
     with installed_operator.away(kubectl):
         yield
