@@ -1,6 +1,6 @@
 """Objects for tests, as few words as the case needs: make_batchjob(...), make_pipeline(...), make_pod(...)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,6 @@ from uuid import NAMESPACE_OID, uuid5
 from batch_operator.api import names
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
-from batch_operator.api.v1alpha1.conditions import Condition, ConditionType
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
@@ -200,6 +199,15 @@ def run_to(job: BatchJob, snapshot: JobSnapshot, at: float = 0) -> tuple[BatchJo
     return after(job, plan), plan
 
 
-def is_true(conditions: Iterable[Condition] | None, kind: ConditionType) -> bool:
-    """Whether the condition of this type is there with status True."""
-    return any(c.type == kind and c.status == "True" for c in conditions or ())
+def two_components() -> tuple[dict[str, Any], dict[str, Any]]:
+    """(spec, pipeline's spec) of a job with four inputs and two pods for each of two components."""
+    ports = make_pipeline_spec()["input_ports"]
+    scores = {"name": "scorer.tables", "distribute": "scatter", "tracked": True, "required": True}
+    pipeline = make_pipeline_spec(
+        input_ports=[*ports, scores],
+        components={name: {"image": f"example.org/{name}:1", "max_parallelism": 8} for name in ("worker", "scorer")},
+        default_config={name: {"parallelism": 2, "config": {}} for name in ("worker", "scorer")},
+        user_config_schema=None,
+    )
+    inputs = make_spec()["inputs"] | {"scorer.tables": files(4)}
+    return make_spec(inputs=inputs, parameters=None), pipeline

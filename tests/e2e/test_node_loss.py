@@ -67,7 +67,7 @@ def begin(cluster: Connection, team: Team, spare: SpareNode) -> Callable[..., No
             for name, key in keys.items():
                 team.apply(name, losses.job(key, 1, 0, INPUTS))
             for name in keys:
-                team.until(f"{name} has done an input", lambda name=name: done(team, name) > 0)  # type: ignore[misc]
+                team.until(f"{name} has done an input", lambda name=name: done(team, name) > 0)  # type: ignore[misc]  # a lambda with a default
         team.kubectl.run("cordon", spare.name)
 
     return run

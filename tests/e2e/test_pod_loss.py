@@ -36,7 +36,7 @@ def lose(cluster: Connection, team: Team) -> None:
     for name in ("evicted", "deleted", "drained"):
         team.until(
             f"{name} was counted",
-            lambda name=name: team.status(name)["preemption_count"] == PREEMPTED[name],  # type: ignore[misc]
+            lambda name=name: team.status(name)["preemption_count"] == PREEMPTED[name],  # type: ignore[misc]  # a lambda with a default
         )
     team.kubectl.run("scale", *losses.OPERATOR, "--replicas=0")
     team.kubectl.run("wait", "pod", "--for=delete", "-lapp.kubernetes.io/name=batch-operator", losses.OPERATOR[1])
@@ -68,7 +68,7 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
         team.until(f"all pods of {name} run", running)
     lose(cluster, team)
     for name in FAILED:
-        team.until(f"{name} was counted", lambda name=name: team.status(name)["retry_count"] == 1)  # type: ignore[misc]
+        team.until(f"{name} was counted", lambda name=name: team.status(name)["retry_count"] == 1)  # type: ignore[misc]  # a lambda with a default
     team.until(
         "what was lost while away was counted", lambda: team.status("deleted-while-away")["preemption_count"] == 1
     )

@@ -26,7 +26,7 @@ def running(team: Team) -> list[Any]:
     pods = []
     for name in ("heard", "other"):
         team.apply(name, job(2, parallelism=1, seconds_per_input=120))
-        team.until(f"{name} runs", lambda name=name: team.status(name).get("status") == "RUNNING")  # type: ignore[misc]
+        team.until(f"{name} runs", lambda name=name: team.status(name).get("status") == "RUNNING")  # type: ignore[misc]  # a lambda with a default
         pods += team.pods(name)
     return pods
 

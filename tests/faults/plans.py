@@ -17,6 +17,7 @@ from tests.faults.faults import Fault
 from tests.faults.lane import Lane, Record
 from tests.faults.proxy import Written
 from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.unit.faults.end_state import difference
 from tests.unit.faults.invariants import violations
 
 MOST_WRITES = 3
@@ -169,19 +170,6 @@ def shown(outcome: Outcome) -> str:
     for k, write in enumerate(outcome.writes):
         lines.append(f"write {k}: {write.verb} {write.path}: {write.answer.code if write.answer else 'never sent'}")
     return "\n".join(lines)
-
-
-def difference(left: Any, right: Any, where: str = "") -> str:
-    """The first place where two states differ."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        for key in sorted(left.keys() | right.keys()):
-            if left.get(key) != right.get(key):
-                return difference(left.get(key), right.get(key), f"{where}/{key}")
-    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        for place, (one, other) in enumerate(zip(left, right, strict=True)):
-            if one != other:
-                return difference(one, other, f"{where}/{place}")
-    return f"{where}: {left!r} became {right!r}"
 
 
 def _timeless(value: Any) -> Any:

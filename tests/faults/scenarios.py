@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_operator.api import names, ranges
 from batch_operator.cluster.resource_paths import BATCH_JOBS, PODS
-from tests.builders import files, make_pipeline_spec, make_spec
+from tests.builders import files, make_pipeline_spec, make_spec, two_components
 from tests.fakes.pod_scripts import PodPlace, Script, finishes
 from tests.faults.upstream import Object, Upstream
 
@@ -107,19 +107,6 @@ async def let_them_finish(upstream: Upstream, namespace: str, pods: list[Object]
         await upstream.ask("PATCH", path, {"metadata": {"annotations": kwok_notes(finishes(place, SHORT))}})
 
 
-def _two_components() -> tuple[dict[str, Any], dict[str, Any]]:
-    ports = make_pipeline_spec()["input_ports"]
-    scores = {"name": "scorer.tables", "distribute": "scatter", "tracked": True, "required": True}
-    pipeline = make_pipeline_spec(
-        input_ports=[*ports, scores],
-        components={name: {"image": f"example.org/{name}:1", "max_parallelism": 8} for name in ("worker", "scorer")},
-        default_config={name: {"parallelism": 2, "config": {}} for name in ("worker", "scorer")},
-        user_config_schema=None,
-    )
-    inputs = make_spec()["inputs"] | {"scorer.tables": files(4)}
-    return make_spec(inputs=inputs, parameters=None), pipeline
-
-
 def _whole_node() -> dict[str, Any]:
     component = {"image": "example.org/classify:1", "max_parallelism": 8, "resources": {"gpu": {"count": 8}}}
     return make_pipeline_spec(components={"worker": component})
@@ -150,7 +137,7 @@ def _for_ever(place: PodPlace) -> Script:
 
 
 _QUICK = {"backoff_seconds": 1, "backoff_limit_seconds": 2}
-_SPEC_2X2, _PIPELINE_2X2 = _two_components()
+_SPEC_2X2, _PIPELINE_2X2 = two_components()
 _ONE_POD = make_spec(parameters={"worker": {"parallelism": 1, "config": {"batch_size": 16}}})
 _HUNDRED = make_spec(inputs=make_spec()["inputs"] | {"worker.inference": files(100)})
 

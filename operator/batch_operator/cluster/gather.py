@@ -6,6 +6,7 @@ makes it a lost one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -66,19 +67,20 @@ async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJ
             continue
         attempt = known[component].attempt_of(index)
         name = names.pod_name(job.name, job.uid, component, index, attempt)
-        found = await _pod(client, job.namespace, name) or await _pod(client, job.namespace, name)
+        raw = await _asked_twice(client, PODS.path(job.namespace, name))
+        found = decode_pod(raw) if raw is not None else None
         if found is None or found.owner_uid != job.uid:
             seen.pods.remember_deleted(_vanished(job, name, component, index, attempt))
         else:
             seen.pods.observe(found)
 
 
-async def _pod(client: Reader, namespace: str, name: str) -> PodRecord | None:
-    """Asked twice before anything is built on a None: what stands between us and the server says "not found" too."""
-    try:
-        return decode_pod(await client.get(PODS.path(namespace, name)))
-    except NotFound:
-        return None
+async def _asked_twice(client: Reader, path: str) -> Object | None:
+    """The object; None only after two answers, for what stands between us and the server says "not found" too."""
+    for _ in range(2):
+        with suppress(NotFound):
+            return await client.get(path)
+    return None
 
 
 def _vanished(job: BatchJob, name: str, component: str, index: int, attempt: int) -> PodRecord:
@@ -143,19 +145,11 @@ def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecor
 
 async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> None:
     path = CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid))
-    manifest = await _configmap(client, path) or await _configmap(client, path)
+    manifest = await _asked_twice(client, path)
     file = job_file(manifest) if manifest is not None else None
     expected = job.status.ledger.spec_hash if job.status.ledger else None
     if file is not None and file.sha256 == expected:
         seen.job_files[job.uid] = file
-
-
-async def _configmap(client: Reader, path: str) -> Object | None:
-    """Asked twice, as for pods."""
-    try:
-        return await client.get(path)
-    except NotFound:
-        return None
 
 
 async def _org_id(client: Reader, seen: Observations, namespace: str) -> str:

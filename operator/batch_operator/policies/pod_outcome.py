@@ -44,8 +44,8 @@ def outcome(pod: PodRecord, ended_inputs: Collection[int] = ()) -> Outcome:
     if _is_fatal(pod):
         return Outcome.FATAL
     if pod.phase == "Succeeded":
-        # asked to stop and exited 0 all the same: it ended early if its own word leaves inputs open
-        left_open = was_disrupted(pod) and bool(_block(pod))
+        # asked to stop and exited 0 all the same: it ended early, since some of its inputs are open
+        left_open = was_disrupted(pod) and bool(block(pod))
         return Outcome.PREEMPTED if left_open else Outcome.ENDED
     if was_disrupted(pod):
         return Outcome.PREEMPTED
@@ -53,7 +53,7 @@ def outcome(pod: PodRecord, ended_inputs: Collection[int] = ()) -> Outcome:
         return Outcome.FAILED  # without DisruptionTarget: it overran its own limit
     if _was_rejected(pod) or pod.reason == SHUT_DOWN:
         return Outcome.PREEMPTED
-    if pod.exit_code == EXIT_BAD_DATA and _block(pod):
+    if pod.exit_code == EXIT_BAD_DATA and block(pod):
         return Outcome.ENDED
     return Outcome.FAILED if pod.is_terminal else Outcome.PREEMPTED
 
@@ -80,11 +80,12 @@ def last_word(pod: PodRecord) -> Report | None:
 
 def _is_done(pod: PodRecord, ended_inputs: Collection[int]) -> bool:
     """Every input of its block has ended: its work is done, however it went."""
-    block = _block(pod)
-    return bool(block) and all(number in ended_inputs for number in block)
+    numbers = block(pod)
+    return bool(numbers) and all(number in ended_inputs for number in numbers)
 
 
-def _block(pod: PodRecord) -> frozenset[int]:
+def block(pod: PodRecord) -> frozenset[int]:
+    """The block as it was frozen into the pod; none where somebody has edited that into nonsense."""
     try:
         return ranges.parse(pod.inputs)
     except ranges.RangeError:

@@ -100,11 +100,7 @@ def succeeded_indexes(component: ComponentLedger) -> frozenset[int]:
 
 def _block(pod: PodRecord, job_file: JobFile) -> frozenset[int]:
     """The pod's frozen block; annotations can be edited, so only numbers of its own component count."""
-    try:
-        block = ranges.parse(pod.inputs)
-    except ranges.RangeError:
-        return frozenset()
-    return block & job_file.number_sets.get(pod.component, frozenset())
+    return pod_outcome.block(pod) & job_file.number_sets.get(pod.component, frozenset())
 
 
 def _take(tally: _Tally, pod: PodRecord, block: frozenset[int], report: Report | None) -> bool:

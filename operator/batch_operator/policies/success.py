@@ -1,17 +1,8 @@
 """When a job has ended, and how: by its inputs, not by its exit codes alone (design section 2)."""
 
-from collections.abc import Mapping
-
-from batch_operator.api.v1alpha1.batchjob import ComponentLedger
 from batch_operator.policies.effective_policy import EffectivePolicy, within
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
-
-
-def every_index_ended(progress: Progress, components: Mapping[str, ComponentLedger]) -> bool:
-    return all(
-        len(progress.succeeded_indexes.get(name, ())) == component.parallelism for name, component in components.items()
-    )
 
 
 def inputs_failure(progress: Progress, policy: EffectivePolicy, *, ended: bool) -> Failure | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
-from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.api.v1alpha1.conditions import ConditionType, Reason, is_true
 from batch_operator.api.v1alpha1.pipeline import PipelineSpec
 from batch_operator.policies import effective_policy, pipeline_resolution, progress, requests, timeouts
 from batch_operator.policies import inputs as inputs_policy
@@ -114,9 +114,7 @@ def _first_sight(
 def _stalled(job: BatchJob, status: BatchJobStatus, why: Stalled, now: datetime) -> tuple[Plan, BatchJobStatus]:
     """It waits for the registry, as long as its own policy allows."""
     policy = effective_policy.effective(job.policy)
-    if not job.spec.suspend and any(
-        c.type == ConditionType.SUSPENDED and c.status == "True" for c in status.conditions or ()
-    ):
+    if not job.spec.suspend and is_true(status.conditions, ConditionType.SUSPENDED):
         ledger = (status.ledger or Ledger()).model_copy(update={"waiting_since": now})
         status = status.model_copy(update={"ledger": ledger})
     since = (status.ledger.waiting_since if status.ledger else None) or job.created_at

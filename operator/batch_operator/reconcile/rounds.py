@@ -75,6 +75,11 @@ class Round:
         used = [self.attempt_of(i) + (i in self.observed) for i in range(self.parallelism)]
         return max([self.attempt, *used])
 
+    @property
+    def unused_attempt(self) -> int:
+        """Likewise, also where an operator before this one did not note which pods it saw."""
+        return max([self.attempt, *(self.attempt_of(i) for i in range(self.parallelism))]) + 1
+
     def replaced(self, index: int) -> "Round":
         """The index's pod is lost: the next one is another attempt, of which nothing is known yet."""
         return replace(
@@ -84,11 +89,6 @@ class Round:
             slow_since=without(self.slow_since, index),
             next_retry=without(self.next_retry, index),
         )
-
-    @property
-    def unused_attempt(self) -> int:
-        """Likewise, also where an operator before this one did not note which pods it saw."""
-        return max([self.attempt, *(self.attempt_of(i) for i in range(self.parallelism))]) + 1
 
     def blocks(self, numbers: Collection[int] | None) -> list[tuple[int, ...]]:
         """The block of each index; `numbers`: the component's inputs, None where it has no tracked port."""

@@ -7,7 +7,7 @@ from typing import Any
 from batch_operator.api import ids, ranges
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobError, JobStatus, Ledger
-from batch_operator.api.v1alpha1.conditions import Condition, ConditionType, Reason, make, set_condition
+from batch_operator.api.v1alpha1.conditions import Condition, ConditionType, Reason, is_true, make, set_condition
 from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.api.words import shortened
 from batch_operator.policies import progress as progress_policy
@@ -215,7 +215,7 @@ def cancelled(status: BatchJobStatus, since: datetime, now: datetime) -> BatchJo
 
 
 def _ended(status: BatchJobStatus, reason: Reason) -> list[tuple[ConditionType, bool, Reason, str]]:
-    admitted = any(c.type == ConditionType.ADMITTED and c.status == "True" for c in status.conditions or ())
+    admitted = is_true(status.conditions, ConditionType.ADMITTED)
     return [
         (ConditionType.RUNNING, False, reason, ""),
         (ConditionType.STALLED, False, Reason.RESOLVED, ""),

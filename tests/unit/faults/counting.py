@@ -101,7 +101,7 @@ class Counting:
         return status.get("status") not in ENDED and not (status.get("ledger") or {}).get("stopping")
 
     def _is_done(self, pod: Object) -> bool:
-        block = _block(pod)
+        block = block_of(pod)
         ledger = (self._jobs.get(_owner(pod), {}).get("status") or {}).get("ledger") or {}
         ended = ranges.parse(ledger.get("completed_inputs", "")) | ranges.parse(ledger.get("failed_inputs", ""))
         return bool(block) and block <= ended | _last_word(pod)
@@ -169,7 +169,7 @@ def _verdict(pod: Object, before: Object, *, gone: bool) -> str:
     )
     ended = _terminated(pod)
     if status.get("phase") == "Succeeded":
-        return "preempted" if disrupted and ended.get("message") and _block(pod) else ""
+        return "preempted" if disrupted and ended.get("message") and block_of(pod) else ""
     if ended.get("exitCode") in (64,):
         return ""
     if disrupted or status.get("reason") == "Terminated":
@@ -198,7 +198,7 @@ def _last_word(pod: Object) -> frozenset[int]:
     return ranges.parse(said.get("completed", "")) | ranges.parse(said.get("failed", ""))
 
 
-def _block(pod: Object) -> frozenset[int]:
+def block_of(pod: Object) -> frozenset[int]:
     return ranges.parse(pod["metadata"]["annotations"][names.INPUTS_ANNOTATION])
 
 

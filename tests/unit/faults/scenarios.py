@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.builders import files, make_pipeline_spec, make_spec
+from tests.builders import files, make_pipeline_spec, make_spec, two_components
 from tests.fakes.pod_scripts import PodPlace, Script, finishes, report
 from tests.unit.faults.scenario import (
     Scenario,
@@ -14,19 +14,6 @@ from tests.unit.faults.scenario import (
 )
 from tests.unit.faults.scenarios_of_losses import OF_LOSSES
 from tests.unit.faults.scenarios_of_requests import OF_REQUESTS
-
-
-def _two_components() -> tuple[dict[str, Any], dict[str, Any]]:
-    ports = make_pipeline_spec()["input_ports"]
-    scores = {"name": "scorer.tables", "distribute": "scatter", "tracked": True, "required": True}
-    pipeline = make_pipeline_spec(
-        input_ports=[*ports, scores],
-        components={name: {"image": f"example.org/{name}:1", "max_parallelism": 8} for name in ("worker", "scorer")},
-        default_config={name: {"parallelism": 2, "config": {}} for name in ("worker", "scorer")},
-        user_config_schema=None,
-    )
-    inputs = make_spec()["inputs"] | {"scorer.tables": files(4)}
-    return make_spec(inputs=inputs, parameters=None), pipeline
 
 
 def _stepwise(place: PodPlace) -> Script:
@@ -74,7 +61,7 @@ def _with_gpus() -> dict[str, Any]:
     return make_pipeline_spec(components={"worker": worker})
 
 
-_SPEC_2X2, _PIPELINE_2X2 = _two_components()
+_SPEC_2X2, _PIPELINE_2X2 = two_components()
 _DONE = {"status": "COMPLETED", "input_progress": {"pending": 0, "processing": 0, "completed": 4, "failed": 0}}
 _ONE_FAILED = {"pending": 0, "processing": 0, "completed": 3, "failed": 1}
 

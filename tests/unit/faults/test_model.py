@@ -20,6 +20,7 @@ from tests.fakes.faults import Fault, Kind
 from tests.fakes.pod_scripts import PodPlace, Script, finishes, report
 from tests.fakes.resource_types import Object
 from tests.fakes.world import World
+from tests.unit.faults.counting import block_of
 from tests.unit.faults.invariants import Judge
 from tests.unit.faults.scenario import JOB, NAMESPACE, publish
 from tests.unit.faults.status_rules import TERMINAL
@@ -115,7 +116,7 @@ class JobModel(RuleBasedStateMachine):
     @rule(place=PLACES, share=st.integers(1, 4))
     def a_worker_reports(self, place: int, share: int) -> None:
         pod = self._running()[place % len(self._running())]
-        numbers = sorted(_block(pod))
+        numbers = sorted(block_of(pod))
         done = numbers[: min(share, len(numbers) - 1)]  # the last one only with its exit
         self.world.driver.says(pod, report(ranges.format_ranges(done)))
         self._run(1.0)
@@ -198,12 +199,8 @@ class JobModel(RuleBasedStateMachine):
         ]
 
 
-def _block(pod: Object) -> frozenset[int]:
-    return ranges.parse(pod["metadata"]["annotations"][names.INPUTS_ANNOTATION])
-
-
 def _done(pod: Object) -> Object:
-    return report(ranges.format_ranges(_block(pod)))
+    return report(ranges.format_ranges(block_of(pod)))
 
 
 TestJobModel = JobModel.TestCase

@@ -90,6 +90,11 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Cond
     return tuple(sorted(result, key=_order))
 
 
+def is_true(conditions: Iterable[Condition] | None, kind: ConditionType) -> bool:
+    """Whether the condition of this type is there with status True."""
+    return any(c.type == kind and c.status == "True" for c in conditions or ())
+
+
 def make(kind: ConditionType, status: bool, reason: Reason, message: str, now: datetime) -> Condition:
     return Condition(
         type=kind,

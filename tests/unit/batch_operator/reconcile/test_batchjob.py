@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 
 from batch_operator.api.v1alpha1.batchjob import JobStatus
-from batch_operator.api.v1alpha1.conditions import ConditionType
+from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
 from batch_operator.reconcile.batchjob import reconcile
 from tests.builders import (
     NOW,
     admitted,
     after,
     files,
-    is_true,
     make_batchjob,
     make_pipeline,
     make_snapshot,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from batch_operator.api.v1alpha1.conditions import ConditionType
-from tests.builders import NOW, is_true, seconds
+from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
+from tests.builders import NOW, seconds
 from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
 
 MIXED = {

@@ -8,13 +8,12 @@ import pytest
 
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import JobStatus
-from batch_operator.api.v1alpha1.conditions import ConditionType
+from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.snapshot import Refusal
 from tests.builders import (
     NOW,
     admitted,
-    is_true,
     make_batchjob,
     make_pipeline,
     make_pod,
