@@ -259,7 +259,8 @@ class TestForPeople:
     def test_printer_columns(self, kubectl: Kubectl, namespace: str) -> None:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("shown"))
         header = kubectl.run("get", "bj", "-n", namespace, "-o", "wide").splitlines()[0].split()
-        assert header == ["NAME", "STATUS", "PROGRESS", "AGE", "PIPELINE", "VERSION", "STARTED", "FINISHED", "MESSAGE"]
+        wide = ["PIPELINE", "VERSION", "PREEMPTIONS", "STARTED", "FINISHED", "MESSAGE"]
+        assert header == ["NAME", "STATUS", "PROGRESS", "RETRIES", "AGE", *wide]
 
     def test_jobs_can_be_selected_by_pipeline(self, kubectl: Kubectl, namespace: str) -> None:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("selected"))
