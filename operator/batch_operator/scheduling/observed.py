@@ -1,0 +1,118 @@
+"""What the scheduler looks at: frozen records of queues, jobs and nodes at one moment.
+
+Made by the shell, which keeps a job's record until the job changes: what is dear to compute is computed once, when a
+record is made. Amounts are thousandths (api.quantities).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord
+
+PODS = "pods"
+"""Counts a job's pods, beside the resources that they ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodSet:
+    """A component's pods, all alike."""
+
+    count: int
+    requests: tuple[tuple[str, int], ...]
+    """Resource and amount that one pod asks for."""
+    node_selector: tuple[tuple[str, str], ...] = ()
+    """Labels that its node must have."""
+    labels_above: tuple[tuple[str, int], ...] = ()
+    """Labels whose number must be greater, as the node affinity's operator Gt."""
+
+
+def total(pods: tuple[PodSet, ...]) -> dict[str, int]:
+    """What all the pods together ask for."""
+    result = {PODS: 1000 * sum(podset.count for podset in pods)}
+    for podset in pods:
+        for resource, amount in podset.requests:
+            result[resource] = result.get(resource, 0) + podset.count * amount
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job that has no pods and would run: new, preempted, in back-off, or suspended."""
+
+    uid: str
+    namespace: str
+    name: str
+    queue: str
+    pods: tuple[PodSet, ...]
+    """What it would run: of each component as many pods as its next round has."""
+    queued_at: datetime
+    """Its place among its equals: when it was created; after a start timeout, when that was."""
+    priority: int = 0
+    preemptions: int = 0
+    """Of status.preemption_count, those since the last retry request."""
+    suspended: bool = False
+    not_before: datetime | None = None
+    """End of its back-off."""
+    request: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    shape: str = field(init=False, repr=False, compare=False)
+    """Equal for jobs that ask for the same; a string, because its hash is kept."""
+    kind: str = field(init=False, repr=False, compare=False)
+    """Equal for jobs that differ in name and age only: the scheduler looks at the first of each kind."""
+    order: tuple[float, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "request", total(self.pods))
+        object.__setattr__(self, "shape", repr(self.pods))
+        backs_off = self.not_before is not None
+        alike = (self.queue, self.namespace, self.priority, self.preemptions, self.suspended, backs_off, self.shape)
+        object.__setattr__(self, "kind", "\n".join(map(str, alike)))
+        object.__setattr__(self, "order", (self.queued_at.timestamp(), self.uid))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A job that holds quota: admitted, running, or with pods that are not gone yet."""
+
+    uid: str
+    namespace: str
+    name: str
+    queue: str
+    """The queue that admitted it."""
+    pods: tuple[PodSet, ...]
+    """Pods that are there or that status authorises. One that has ended, or was deleted, counts until it is gone."""
+    admitted_at: datetime
+    priority: int = 0
+    preemptions: int = 0
+    ending_since: datetime | None = None
+    """Since when all its pods are being ended, whatever the reason; it then holds its quota for a while only."""
+    preempted_for: str = ""
+    """The uid of the job that it gives way to."""
+    request: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "request", total(self.pods))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node, by what its pods may use when nothing else runs there."""
+
+    name: str
+    allocatable: Mapping[str, int]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Everything that a decision needs, at one moment."""
+
+    now: datetime
+    queues: Mapping[str, QueueRecord] = field(default_factory=dict)
+    waiting: tuple[WaitingJob, ...] = ()
+    """In any order; in that of `queued_at` they are sorted fastest."""
+    holders: tuple[Holder, ...] = ()
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels by namespace; asked for only where a queue has a selector."""
+    nodes: tuple[Node, ...] | None = None
+    """Nodes that take pods; None: not known, then nothing is said of them."""

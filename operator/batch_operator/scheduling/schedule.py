@@ -1,0 +1,117 @@
+"""One cycle of the scheduler: a frozen Cluster -> Decisions. Called by the shell whenever something may have changed.
+
+Queues know nothing of each other. What is decided here has happened only once the shell has seen it happen: a victim
+keeps its quota until its pods are gone.
+"""
+
+from operator import attrgetter
+
+from batch_operator.api.v1alpha1.batch_queue import Stop
+from batch_operator.scheduling.decisions import Decisions, Pending, QueueState, Victim, Why
+from batch_operator.scheduling.line import Line
+from batch_operator.scheduling.observed import Cluster, Holder, WaitingJob
+from batch_operator.scheduling.positions import in_line
+from batch_operator.scheduling.reasons import Reasons
+from batch_operator.scheduling.standing import Standing, stopped
+
+
+def schedule(cluster: Cluster) -> Decisions:
+    """Who is admitted and who gives way, and of everybody else why it waits and at which place."""
+    standing = Standing(cluster)
+    pending: dict[str, Pending] = {}
+    lines = _lines(cluster, standing, pending)
+    states = {name: _state(line) for name, line in lines.items()}
+    decided = _decided(cluster, lines)
+    positions: dict[str, int] = {}
+    depths: dict[str, int] = {}
+    for name, line in lines.items():
+        left = _left(line)
+        reasons = Reasons(line, standing, stopped(line.queue))
+        for jobs in left:
+            pending.update(reasons.of(jobs))
+        order = in_line([(line.level_of(jobs[0]), jobs) for jobs in left], line.shares)
+        positions.update(zip(order, range(1, len(order) + 1), strict=True))
+        depths[name] = len(order)
+    return Decisions(
+        admit=decided.admit,
+        preempt=decided.preempt,
+        pending=pending,
+        positions=positions,
+        depths=depths,
+        reservations=decided.reservations,
+        claims=decided.claims,
+        queues=states,
+        next_at=decided.next_at,
+    )
+
+
+def admissions(cluster: Cluster) -> Decisions:
+    """The same decisions without what is said of those that wait, at a fraction of the price: for simulations."""
+    return _decided(cluster, _lines(cluster, Standing(cluster), {}))
+
+
+def _lines(cluster: Cluster, standing: Standing, pending: dict[str, Pending]) -> dict[str, Line]:
+    """Of each queue the jobs that hold its quota and those in its line; into `pending` goes who is in none."""
+    holders: dict[str, list[Holder]] = {}
+    for holder in cluster.holders:
+        holders.setdefault(holder.queue, []).append(holder)
+    kinds: dict[str, list[WaitingJob]] = {}
+    for job in sorted(cluster.waiting, key=attrgetter("order")):
+        alike = kinds.get(job.kind)
+        if alike is None:
+            kinds[job.kind] = [job]
+        else:
+            alike.append(job)
+    waiting: dict[str, list[list[WaitingJob]]] = {}
+    for jobs in kinds.values():
+        outside = standing.of(jobs[0])
+        if outside is not None:
+            pending.update(dict.fromkeys([job.uid for job in jobs], outside))
+        else:
+            waiting.setdefault(jobs[0].queue, []).append(jobs)
+    lines = {}
+    for name in sorted({*cluster.queues, *waiting, *holders}):
+        queue = standing.queue(name)
+        if queue is not None:  # the jobs of a deleted Queue run on
+            lines[name] = Line(queue, holders.get(name, []), waiting.get(name, []), cluster.now)
+    return lines
+
+
+def _decided(cluster: Cluster, lines: dict[str, Line]) -> Decisions:
+    """Goes down all lines."""
+    victims: list[Victim] = []
+    for line in lines.values():
+        if stopped(line.queue) is None:
+            line.run()
+        elif line.queue.stop is Stop.HOLD_AND_DRAIN:
+            why = f"Queue {line.queue.name} is drained (spec.stop: HoldAndDrain)"
+            victims += [Victim(h.uid, Why.QUEUE_STOPPED, detail=why) for h in line.holders if h.ending_since is None]
+        victims += line.victims
+    moments = [moment for line in lines.values() for moment in line.wake_at if moment > cluster.now]
+    return Decisions(
+        admit=tuple(job.uid for line in lines.values() for job in line.admitted),
+        preempt=tuple(victims),
+        reservations={name: line.reservation for name, line in lines.items() if line.reservation is not None},
+        claims=tuple(uid for line in lines.values() for uid in line.claims),
+        next_at=min(moments, default=None),
+    )
+
+
+def _left(line: Line) -> list[list[WaitingJob]]:
+    """Those that stay in line, by kind."""
+    admitted = {job.uid for job in line.admitted}
+    if not admitted:
+        return line.kinds
+    left = ([job for job in jobs if job.uid not in admitted] for jobs in line.kinds)
+    return [jobs for jobs in left if jobs]
+
+
+def _state(line: Line) -> QueueState:
+    resources = tuple(line.queue.quota)
+    used = dict.fromkeys(resources, 0)
+    for holder in line.holders:
+        for resource, amount in holder.request.items():
+            if resource in used:
+                used[resource] += amount
+    free = {resource: line.queue.quota[resource] - amount for resource, amount in used.items()}
+    return QueueState(sum(map(len, line.kinds)), len(line.holders), used, free)
