@@ -96,6 +96,7 @@ class World:
             moment(arrival.at),
             arrival.priority if self.prioritised else 0,
             run.preemptions,
+            waiting_since=moment(now),
         )
 
     def _cycle(self, now: float) -> None:

@@ -6,20 +6,23 @@ only the first is looked at. What does not fit will not fit later in the same cy
 that is what keeps ten thousand waiting jobs cheap.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heapreplace
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
-from batch_operator.scheduling import preemption
 from batch_operator.scheduling.decisions import Reservation, Victim
 from batch_operator.scheduling.observed import Holder, WaitingJob
+from batch_operator.scheduling.preemption import Candidate, choose
 from batch_operator.scheduling.priorities import Levels
 from batch_operator.scheduling.shares import Needs, Shares
 
 ENDING_PATIENCE = timedelta(minutes=5)
 """Pods that take longer to end are not counted upon: their node may be dead, and others can give way instead."""
+DISPLACE_AFTER = timedelta(minutes=2)
+"""A job waits so long, and holds what comes free meanwhile, before others have to give way: often enough somebody ends
+by himself, and nothing is lost."""
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Line:
                 _give(self.coming, needs)
                 self._giving.setdefault(holder.preempted_for, []).append(holder)
         self._giving.pop("", None)
-        self._cheapest: list[tuple[int, Holder]] | None = None
+        self._cheapest: list[Candidate] | None = None
         self._hopeless: dict[str, int] = {}
 
     def needs_of(self, job: WaitingJob) -> Needs:
@@ -124,7 +127,10 @@ class Line:
             victims = self._victims(job, needs)
             if not victims:
                 return False
-            names += tuple(f"{holder.namespace}/{holder.name}" for holder in victims)
+            if (due := (job.waiting_since or job.queued_at) + DISPLACE_AFTER) > self.now:
+                self.wake_at.add(due)
+            else:
+                names += self._displace(job, victims)
         self._claim(job, needs, names)
         return True
 
@@ -136,47 +142,49 @@ class Line:
         for place, amount in needs:
             now = min(max(self.free[place], 0), amount)
             self.free[place] -= now
-            self.coming[place] -= amount - now
+            self.coming[place] -= min(max(self.coming[place], 0), amount - now)
         self.shares.add(job.namespace, needs)
         self.claims[job.uid] = names
 
     def _victims(self, job: WaitingJob, needs: Needs) -> list[Holder]:
+        """Who would have to give way; empty: that does not help."""
         hopeless = self._hopeless.get(job.shape)
         if hopeless is not None and job.priority <= hopeless:
             return []
-        chosen = preemption.choose(
-            needs, self._soon(), self._displaceable(job), lambda holder: self._holder_needs[holder.uid]
-        )
+        chosen = [c.holder for c in choose(needs, self._soon(), self._displaceable(job))]
         if not chosen:
             self._hopeless[job.shape] = job.priority
             return []
-        gone = {holder.uid for holder in chosen}
-        self._cheapest = [entry for entry in self._cheapest_first() if entry[1].uid not in gone]
-        for holder in chosen:
+        return chosen
+
+    def _displace(self, job: WaitingJob, victims: list[Holder]) -> tuple[str, ...]:
+        gone = {holder.uid for holder in victims}
+        self._cheapest = [entry for entry in self._cheapest_first() if entry.holder.uid not in gone]
+        for holder in victims:
             _give(self.coming, self._holder_needs[holder.uid])
             self.victims.append(
                 Victim(holder.uid, "Preempted", job.uid, f"gives way to {job.namespace}/{job.name}, of higher priority")
             )
-        return chosen
+        return tuple(f"{holder.namespace}/{holder.name}" for holder in victims)
 
-    def _displaceable(self, job: WaitingJob) -> Iterable[Holder]:
-        for level, holder in self._cheapest_first():
-            if level >= job.priority:
+    def _displaceable(self, job: WaitingJob) -> Iterator[Candidate]:
+        for candidate in self._cheapest_first():
+            if candidate.level >= job.priority:
                 return
-            if (safe_until := holder.admitted_at + self.queue.min_runtime) > self.now:
+            if (safe_until := candidate.holder.admitted_at + self.queue.min_runtime) > self.now:
                 self.wake_at.add(safe_until)
             else:
-                yield holder
+                yield candidate
 
-    def _cheapest_first(self) -> list[tuple[int, Holder]]:
+    def _cheapest_first(self) -> list[Candidate]:
         """Lowest priority, newest admitted."""
         if self._cheapest is None:
-            candidates = (
-                (self.levels.effective(holder.priority, holder.preemptions), holder)
-                for holder in self.holders
-                if holder.ending_since is None
-            )
-            self._cheapest = sorted(candidates, key=lambda c: (c[0], -c[1].admitted_at.timestamp(), c[1].uid))
+            self._cheapest = [
+                Candidate(self.levels.effective(h.priority, h.preemptions), h, self._holder_needs[h.uid])
+                for h in self.holders
+                if h.ending_since is None
+            ]
+            self._cheapest.sort(key=lambda c: (c.level, -c.holder.admitted_at.timestamp(), c.holder.uid))
         return self._cheapest
 
     def _reserve(self, job: WaitingJob) -> None:

@@ -54,6 +54,8 @@ class WaitingJob:
     suspended: bool = False
     not_before: datetime | None = None
     """End of its back-off."""
+    waiting_since: datetime | None = None
+    """Since when it waits this time; None: since `queued_at`."""
     request: Mapping[str, int] = field(init=False, repr=False, compare=False)
     shape: str = field(init=False, repr=False, compare=False)
     """Equal for jobs that ask for the same; a string, because its hash is kept."""

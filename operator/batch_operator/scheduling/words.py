@@ -14,7 +14,11 @@ def words(pending: Pending) -> str:
         case Why.WAITING_FOR_PREEMPTION:
             others = ", ".join(pending.victims[:3])
             more = f" and {len(pending.victims) - 3} more" if len(pending.victims) > 3 else ""
-            text = f"waits until {others}{more} have given way" if others else "waits for pods that are being ended"
+            text = (
+                f"waits until {others}{more} have given way"
+                if others
+                else "the next quota that comes free is kept for it"
+            )
         case Why.BACKING_OFF:
             until = f"{pending.until:%Y-%m-%dT%H:%M:%SZ}" if pending.until else "later"
             text = f"tries again at {until}"

@@ -1,0 +1,20 @@
+import pytest
+
+from batch_operator.scheduling.positions import step
+from batch_operator.scheduling.schedule import schedule
+from tests.unit.batch_operator.scheduling.scenes import cluster, holder, queue, waiting
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [(1, 1), (10, 10), (11, 20), (20, 20), (21, 30), (90, 90), (91, 100), (100, 100), (101, 200), (9001, 10_000)],
+    ids=str,
+)
+def test_steps(place: int, told: int) -> None:
+    assert step(place) == told
+
+
+def test_namespaces_take_turns_by_weight() -> None:
+    jobs = [waiting(f"{team}{n}", 8, age=90 - n, namespace=team) for n in range(4) for team in ("a", "b")]
+    found = schedule(cluster(jobs, [holder("h", namespace="other")], of=queue(8, weights={"b": 2})))
+    assert sorted(found.positions, key=found.positions.__getitem__) == ["a0", "b0", "b1", "a1", "b2", "b3", "a2", "a3"]
