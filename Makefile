@@ -67,6 +67,10 @@ contract: install cluster-up  ## Contract tests: ask the real API server
 e2e: install cluster-up images  ## End-to-end tests: whole jobs on the real node
 	@$(BIN)/pytest tests/e2e
 
+.PHONY: simulate
+simulate: install  ## The scheduler on a virtual clock: a week of load, figures and bars (SEEDS=1 JOBS=3000: a quick look)
+	@$(BIN)/python -m tests.simulate $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
+
 ##@ Generated files
 
 .PHONY: generate
