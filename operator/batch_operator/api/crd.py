@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import QueueObject
 from batch_operator.api.v1alpha1.batchjob import BatchJobObject
 from batch_operator.api.v1alpha1.pipeline import PipelineObject
 
@@ -78,6 +79,25 @@ KINDS = (
         PipelineObject,
         _REGISTRY_COLUMNS,
         (".spec.key",),
+    ),
+    Kind(
+        "Queue",
+        "queues",
+        "bq",
+        "Cluster",
+        QueueObject,
+        (
+            ("PENDING", "integer", ".status.pending", 0),
+            ("ADMITTED", "integer", ".status.admitted", 0),
+            ("USAGE", "string", ".status.usage", 0),
+            ("STOP", "string", ".spec.stop", 0),
+            ("READY", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+            ("AGE", "date", ".metadata.creationTimestamp", 0),
+            ("STRATEGY", "string", ".spec.strategy", 1),
+            ("PREEMPTION", "string", ".spec.preemption", 1),
+            ("NEXT", "string", ".status.next", 1),
+        ),
+        has_status=True,
     ),
 )
 
@@ -145,7 +165,7 @@ def structural(node: Schema, definitions: dict[str, Schema], path: str) -> Schem
             name: structural(child, definitions, f"{path}.{name}") for name, child in node["properties"].items()
         }
         undescribed = [name for name, child in result["properties"].items() if "description" not in child]
-        if undescribed and path not in ("BatchJobObject", "PipelineObject"):
+        if undescribed and path not in ("BatchJobObject", "PipelineObject", "QueueObject"):
             raise ValueError(f"{path}: no description of {', '.join(undescribed)}")
     elif isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = structural(node["additionalProperties"], definitions, f"{path}[*]")
