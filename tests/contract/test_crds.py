@@ -251,7 +251,7 @@ class TestPipeline:
 
 
 class TestForPeople:
-    @pytest.mark.parametrize("kind", ["batchjobs", "pipelines", "clusterpipelines"])
+    @pytest.mark.parametrize("kind", ["batchjobs", "pipelines", "clusterpipelines", "queues"])
     def test_every_field_is_explained(self, kubectl: Kubectl, kind: str) -> None:
         text = kubectl.run("explain", "--recursive", f"{kind}.spec")
         assert "<no description>" not in text
@@ -260,7 +260,7 @@ class TestForPeople:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("shown"))
         header = kubectl.run("get", "bj", "-n", namespace, "-o", "wide").splitlines()[0].split()
         wide = ["PIPELINE", "VERSION", "PREEMPTIONS", "STARTED", "FINISHED", "MESSAGE"]
-        assert header == ["NAME", "STATUS", "PROGRESS", "RETRIES", "AGE", *wide]
+        assert header == ["NAME", "STATUS", "QUEUE", "POS", "PROGRESS", "RETRIES", "AGE", *wide]
 
     def test_jobs_can_be_selected_by_pipeline(self, kubectl: Kubectl, namespace: str) -> None:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("selected"))

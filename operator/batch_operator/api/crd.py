@@ -18,6 +18,7 @@ from batch_operator.api import names
 from batch_operator.api.v1alpha1.batch_queue import QueueObject
 from batch_operator.api.v1alpha1.batchjob import BatchJobObject
 from batch_operator.api.v1alpha1.pipeline import PipelineObject
+from batch_operator.api.v1alpha1.schema_types import CRD_DEFAULT
 
 Schema = dict[str, Any]
 
@@ -57,6 +58,8 @@ KINDS = (
         BatchJobObject,
         (
             ("STATUS", "string", ".status.status", 0),
+            ("QUEUE", "string", ".spec.queue", 0),
+            ("POS", "integer", ".status.queue_position", 0),
             ("PROGRESS", "string", ".status.progress", 0),
             ("RETRIES", "integer", ".status.retry_count", 0),
             ("AGE", "date", ".metadata.creationTimestamp", 0),
@@ -67,7 +70,7 @@ KINDS = (
             ("FINISHED", "date", '.status.conditions[?(@.type=="Finished")].lastTransitionTime', 1),
             ("MESSAGE", "string", ".status.message", 1),
         ),
-        selectable=(".status.status", ".spec.pipeline_key"),
+        selectable=(".status.status", ".spec.queue", ".spec.pipeline_key"),
         has_status=True,
     ),
     Kind("Pipeline", "pipelines", "pl", "Namespaced", PipelineObject, _REGISTRY_COLUMNS, (".spec.key",)),
@@ -158,6 +161,8 @@ def structural(node: Schema, definitions: dict[str, Schema], path: str) -> Schem
     if forbidden := _FORBIDDEN.intersection(node) - {"const"}:
         raise ValueError(f"{path}: {', '.join(sorted(forbidden))} has no place in a structural schema")
     result: Schema = {key: value for key, value in node.items() if key not in _DROPPED}
+    if CRD_DEFAULT in result:
+        result["default"] = result.pop(CRD_DEFAULT)
     if "const" in result:
         result["enum"] = [result.pop("const")]
     if "properties" in node:

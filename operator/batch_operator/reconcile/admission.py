@@ -53,7 +53,7 @@ def wait(
     known = rounds.read(ledger.components)
     due = _due(ledger, known)
     if due is not None and due > now:
-        return Plan("BackOff", status.message or "", requeue_after=due - now), status
+        return Plan("BackingOff", status.message or "", requeue_after=due - now), status
     return admit(job, status, file, begun(file, known, done), done, seen, now)
 
 

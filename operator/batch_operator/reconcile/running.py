@@ -164,7 +164,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     any_due = any(pods_of_job.is_due(known, place, now) for place in places)
     if places and not alive and not any_due:
         status = statuses.waiting(status, Reason.BACK_OFF, now)
-        return Plan("BackOff", status.message or "", requeue_after=rounds.waits(known, now)[0] - now), status
+        return Plan("BackingOff", status.message or "", requeue_after=rounds.waits(known, now)[0] - now), status
     if places and not alive and lost.preempted:
         status = statuses.preempted(status, lost.preempted, now)
         return Plan("Preempted", status.message or ""), status

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from batch_operator.api.v1alpha1.batch_queue import DEFAULT_QUEUE
 from batch_operator.api.v1alpha1.conditions import Condition
 from batch_operator.api.v1alpha1.schema_types import (
     COMPONENT_PATTERN,
@@ -19,6 +20,7 @@ from batch_operator.api.v1alpha1.schema_types import (
     Policy,
     Timestamp,
     cel,
+    crd_default,
     immutable,
     validations,
 )
@@ -95,10 +97,10 @@ _COMPONENTS = cel(
 )
 _REMEDY = "apply a job of another name"
 _IMMUTABLE = ("name", "pipeline_type", "pipeline_key", "pipeline_version", "inputs", "parameters")
-_SETTLED = immutable(
-    "spec.priority_class_name",
-    "its pods have it; suspend the job first",
-    unless="!(has(self.status) && has(self.status.status) && self.status.status in ['ADMITTED', 'RUNNING'])",
+_NOT_SETTLED = "!(has(self.status) && has(self.status.status) && self.status.status in ['ADMITTED', 'RUNNING'])"
+_SETTLED = (
+    immutable("spec.priority_class_name", "its pods have it; suspend the job first", unless=_NOT_SETTLED),
+    immutable("spec.queue", "it holds quota there; suspend the job first", unless=_NOT_SETTLED),
 )
 
 
@@ -135,10 +137,19 @@ class BatchJobSpec(ApiModel):
         description="Parallelism and configuration by component. Merged onto the pipeline's defaults, at most 256 KiB.",
         json_schema_extra=validations(_COMPONENTS, maxProperties=16),
     )
+    queue: str = Field(
+        DEFAULT_QUEUE,
+        max_length=63,
+        pattern=KEY_PATTERN,
+        description="The Queue that admits the job (kubectl get queues). Cannot be changed while the job is ADMITTED "
+        "or RUNNING.",
+        json_schema_extra=crd_default(DEFAULT_QUEUE),
+    )
     priority_class_name: str | None = Field(
         None,
         max_length=253,
-        description="The pods' PriorityClass. Cannot be changed while the job is ADMITTED or RUNNING.",
+        description="The PriorityClass of the job in its queue, and of its pods. Cannot be changed while the job is "
+        "ADMITTED or RUNNING.",
     )
     suspend: bool | None = Field(
         None,
@@ -199,11 +210,34 @@ class ComponentLedger(ApiModel):
     slow_since: dict[str, Timestamp] | None = Field(None, description="Since when the index's pod fails to start.")
 
 
+class PodRequest(ApiModel):
+    """What a component's pods ask of the queue, all alike."""
+
+    count: int = Field(description="How many there are to be.")
+    requests: dict[str, str] | None = Field(None, description="By resource, what one pod asks for.")
+    node_selector: dict[str, str] | None = Field(None, description="Labels that its node must have.")
+    labels_above: dict[str, int] | None = Field(None, description="Labels of its node whose number must be greater.")
+
+
+class AdmissionLedger(ApiModel):
+    """What the job asks of its queue, and what it got."""
+
+    pods: dict[str, PodRequest] = Field(description="By component, of the round that waits or runs.")
+    priority: int | None = Field(None, description="The value of its PriorityClass; absent: 0.")
+    queue: str | None = Field(None, description="The queue that admitted it last; it holds quota there.")
+    admitted_at: Timestamp | None = Field(None, description="When that was.")
+    queued_at: Timestamp | None = Field(
+        None, description="Its place among its equals, where that is not created_at: it did not start in time then."
+    )
+
+
 class Stopping(ApiModel):
     """The operator's own intent to end the job's pods, written before the first delete."""
 
     reason: str = Field(description="Why, in one word.")
     since: Timestamp = Field(description="When it was decided.")
+    message: str | None = Field(None, description="Why, in a sentence, where the word is not enough.")
+    preemptor: str | None = Field(None, description="The uid of the job that it gives way to.")
     error: JobError | None = Field(None, description="What the job will end with, where it fails.")
 
 
@@ -224,6 +258,7 @@ class Ledger(ApiModel):
     completed_inputs: str | None = Field(None, description='Numbers of the completed inputs, e.g. "0-3,6".')
     failed_inputs: str | None = Field(None, description="Numbers of the failed inputs.")
     components: dict[str, ComponentLedger] | None = Field(None, description="By component.")
+    admission: AdmissionLedger | None = Field(None, description="What it asks of its queue, and what it got.")
     stopping: Stopping | None = Field(None, description="Set while pods are being ended.")
     round_failures: int | None = Field(
         None, description="Rounds of restart_scope Job that failed since the last retry request."
@@ -271,6 +306,12 @@ class BatchJobStatus(ApiModel):
     preemption_count: int | None = Field(
         None, description="Pods, or rounds of restart_scope Job, that were lost to preemption."
     )
+    queue_position: int | None = Field(
+        None,
+        description="Its place among the jobs that wait in its queue, the first is 1: exact to 10, then rounded up to "
+        "one significant digit. Absent when it does not wait.",
+    )
+    queue_depth: int | None = Field(None, description="How many wait in its queue, rounded likewise.")
     input_progress: InputProgress | None = Field(None, description="Counts of the tracked inputs by state.")
     created_at: Timestamp | None = Field(None, description="When the job was created.")
     updated_at: Timestamp | None = Field(None, description="When this status last changed.")
@@ -337,7 +378,7 @@ class BatchJobObject(ApiModel):
     """A batch job whose unit of work is an input file: it runs a pipeline of the registry over input files, and
     its status reads as the batch API's answer."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_NAME, _SETTLED))
+    model_config = ConfigDict(json_schema_extra=validations(_NAME, *_SETTLED))
 
     spec: BatchJobSpec
     status: BatchJobStatus | None = None

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     FAILED = "Failed"
     STOPPING = "Stopping"
     RETRYING = "Retrying"
-    BACK_OFF = "BackOff"
+    BACK_OFF = "BackingOff"
     PREEMPTED = "Preempted"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
@@ -49,6 +49,13 @@ class Reason(StrEnum):
     INVALID_PIPELINE = "InvalidPipeline"
     CREATE_REFUSED = "CreateRefused"
     NAMESPACE_QUOTA = "NamespaceQuota"
+    # why the queue has not admitted it yet, the first that applies
+    QUEUE_NOT_FOUND = "QueueNotFound"
+    QUEUE_STOPPED = "QueueStopped"
+    EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
+    NO_MATCHING_NODE = "NoMatchingNode"
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_PREEMPTION = "WaitingForPreemption"
     # the error codes of status.error, as condition reasons
     INVALID_REQUEST = "InvalidRequest"
     START_FAILED = "StartFailed"

@@ -21,6 +21,10 @@ KEY_PATTERN = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 QUANTITY_PATTERN = "^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
 
 
+CRD_DEFAULT = "x-crd-default"
+"""Marks the one default of a field that goes into the CRD."""
+
+
 class ApiModel(BaseModel):
     """Unknown fields are the API server's to prune; an object is never changed in place."""
 
@@ -42,6 +46,11 @@ def immutable(field: str, remedy: str, *, unless: str = "") -> dict[str, str]:
     when an optional field is added or removed (design section 1)."""
     rule = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
     return cel(f"{unless} || ({rule})" if unless else rule, f"{field} cannot be changed: {remedy}")
+
+
+def crd_default(value: str) -> dict[str, Any]:
+    """For json_schema_extra: the API server fills it in. Others of the models' defaults are the reader's alone."""
+    return {CRD_DEFAULT: value}
 
 
 FreeForm = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
