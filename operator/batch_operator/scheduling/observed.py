@@ -115,6 +115,7 @@ class Cluster:
     """In any order; in that of `queued_at` they are sorted fastest."""
     holders: tuple[Holder, ...] = ()
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Labels by namespace; asked for only where a queue has a selector."""
+    """Labels by namespace; asked for only where a queue has a selector. One that is absent: they are not known, and a
+    queue that asks for them is closed to it."""
     nodes: tuple[Node, ...] | None = None
     """Nodes that take pods; None: not known, then nothing is said of them."""

@@ -1,12 +1,10 @@
 """Which waiting jobs stand in line at all, and what holds back the others. First of the fixed precedence of Why."""
 
 from batch_operator.api import quantities
-from batch_operator.api.v1alpha1.batch_queue import DEFAULT_QUEUE, QueueRecord, Stop
+from batch_operator.api.v1alpha1.batch_queue import DEFAULT_QUEUE, NAMESPACE_NAME_LABEL, QueueRecord, Stop
 from batch_operator.scheduling import nodes
 from batch_operator.scheduling.decisions import Pending, Why
 from batch_operator.scheduling.observed import Cluster, WaitingJob
-
-NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
 _SUSPENDED = Pending(Why.SUSPENDED)
 
@@ -61,8 +59,14 @@ class Standing:
         if queue is None:
             return Pending(Why.QUEUE_NOT_FOUND, f"there is no Queue {job.queue}")
         if queue.selector is not None:
-            labels = {**self._cluster.namespaces.get(job.namespace, {}), NAMESPACE_NAME_LABEL: job.namespace}
-            if not queue.selector.selects(labels):
+            known = self._cluster.namespaces.get(job.namespace)
+            if known is None and queue.selector.asks_for_labels:  # NotIn would hold of what is not known
+                return Pending(
+                    Why.QUEUE_NOT_FOUND,
+                    f"Queue {queue.name} selects by labels, and those of namespace {job.namespace} are not known "
+                    "(chart value queues.namespaceLabels.enabled)",
+                )
+            if not queue.selector.selects({**(known or {}), NAMESPACE_NAME_LABEL: job.namespace}):
                 return Pending(
                     Why.QUEUE_NOT_FOUND, f"Queue {queue.name} is not open to namespace {job.namespace} (its selector)"
                 )

@@ -232,9 +232,20 @@ def test_jobs_of_a_deleted_queue_run_on() -> None:
 def test_a_queue_is_closed_to_namespaces_that_it_does_not_select() -> None:
     of = queue(selector=LabelSelector(match_labels={"tier": "research"}))
     jobs = [waiting("in", namespace="team-a"), waiting("out", namespace="team-b")]
-    found = schedule(cluster(jobs, of=of, namespaces={"team-a": {"tier": "research"}}))
+    found = schedule(cluster(jobs, of=of, namespaces={"team-a": {"tier": "research"}, "team-b": {}}))
     assert found.admit == ("in",)
     assert words(found.pending["out"]) == "Queue research is not open to namespace team-b (its selector)"
+
+
+def test_a_queue_is_closed_to_namespaces_whose_labels_nobody_has_read() -> None:
+    spare = LabelSelector.model_validate(
+        {"match_expressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]}
+    )
+    by_name = LabelSelector(match_labels={"kubernetes.io/metadata.name": "team-a"})
+    queues = {"spare": queue(name="spare", selector=spare), Q: queue(selector=by_name)}
+    found = schedule(cluster([waiting("labels", queue="spare"), waiting("name")], queues=queues))
+    assert found.admit == ("name",)
+    assert "those of namespace team-a are not known" in words(found.pending["labels"])
 
 
 def test_a_queue_that_selects_nothing_harms_no_other() -> None:
