@@ -10,10 +10,12 @@ from batch_operator.api import names
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
-from batch_operator.reconcile.batchjob import reconcile
+from batch_operator.reconcile import batchjob as job_reconcile
+from batch_operator.reconcile import queue_entry
 from batch_operator.reconcile.plan import Plan
 from batch_operator.reconcile.status_write import as_written
-from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, decode_pod
+from batch_operator.scheduling.observed import WaitingJob
+from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, Turn, decode_pod
 
 NOW = datetime(2026, 4, 14, 10, 0, 0, tzinfo=UTC)
 JOB_UID = "0190f3a2-5b6c-4d7e-8f90-a1b2c3d4e5f6"
@@ -112,6 +114,17 @@ def make_pipeline(name: str = "classify-1.1.1", namespace: str = "", **changes: 
 
 def make_snapshot(**changes: Any) -> JobSnapshot:
     return replace(JobSnapshot(pipelines=(make_pipeline(),), org_id="team-a", settings=RuleSettings()), **changes)
+
+
+def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
+    """As reconcile.batchjob, in a queue that has room for everybody; a snapshot with a turn keeps it."""
+    entry = queue_entry.entry(job, seen.pods)
+    if seen.turn is None and isinstance(entry, WaitingJob):
+        seen = replace(seen, turn=Turn(is_granted=True, shape=entry.shape))
+    plan = job_reconcile.reconcile(job, seen, now)
+    if seen.turn is None and plan.ask is not None:
+        return job_reconcile.reconcile(job, replace(seen, turn=Turn(is_granted=True, shape=plan.ask.shape)), now)
+    return plan
 
 
 def make_pod(index: int = 0, phase: str = "Running", **changes: Any) -> PodRecord:

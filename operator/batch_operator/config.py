@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     start_retry_delay_seconds: float = Field(
         60, gt=0, description="Wait of a job that did not start in time; doubles each time."
     )
+    displace_after_seconds: float = Field(
+        120, ge=0, description="A job waits so long before others of lower priority have to give way to it."
+    )
     audit_interval_seconds: float = Field(600, gt=0, description="How often lost watch events are looked for.")
 
     @field_validator("lease_deadline_seconds")

@@ -6,9 +6,10 @@ Nothing here is ever changed in place; a newer observation is a new record.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from batch_operator.api import names, nesting
+from batch_operator.api import names, nesting, quantities
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 
@@ -31,6 +32,10 @@ class PodRecord:
     component: str
     index: int
     attempt: int
+    queue: str = ""
+    """The queue whose quota it holds."""
+    requests: tuple[tuple[str, int], ...] = ()
+    """Resource and amount, thousandths."""
     inputs: str = ""
     """The block of input numbers that was frozen into the pod when it was made."""
     phase: str = "Pending"
@@ -106,6 +111,8 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         component=labels.get(names.COMPONENT_LABEL, ""),
         index=_number(labels.get(names.INDEX_LABEL)),
         attempt=_number(labels.get(names.ATTEMPT_LABEL)),
+        queue=labels.get(names.QUEUE_LABEL, ""),
+        requests=_requests(raw.get("spec") or {}),
         inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),
@@ -139,6 +146,11 @@ class NodeRecord:
     """Its kubelet says so, and lately: False also where the node controller has not heard of it."""
     out_of_service: bool
     """Somebody declared it dead for good (the taint out-of-service)."""
+    takes_pods: bool = True
+    """Not cordoned."""
+    allocatable: tuple[tuple[str, int], ...] = ()
+    """Resource and amount, thousandths."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
 
 
@@ -150,6 +162,9 @@ def decode_node(raw: Mapping[str, Any]) -> NodeRecord:
         resource_version=meta["resourceVersion"],
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ()),
         out_of_service=any(taint.get("key") == OUT_OF_SERVICE_TAINT for taint in spec.get("taints") or ()),
+        takes_pods=not spec.get("unschedulable"),
+        allocatable=_amounts(tuple(sorted((status.get("allocatable") or {}).items()))),
+        labels=meta.get("labels") or {},
     )
 
 
@@ -162,6 +177,32 @@ class Refusal:
     message: str
     at: datetime
     times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the queue says of a job that waits."""
+
+    is_granted: bool = False
+    shape: str = ""
+    """What was granted, in scheduling's words for it: a job that asks for something else by now has to ask again."""
+    reason: str = ""
+    words: str = ""
+    is_stalled: bool = False
+    position: int | None = None
+    """The place in line and its length, in the steps in which they are told."""
+    depth: int | None = None
+    tell: bool = False
+    """These may be written now, though the job's status says already that it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """The job has to give its quota back."""
+
+    words: str
+    preemptor: str = ""
+    """The uid of the job that gets it; "" where the queue is drained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +256,11 @@ class JobSnapshot:
     job_file: JobFile | None = None
     """The job file as the job's ConfigMap holds it, not yet held against the ledger's hash; None: not there."""
     org_id: str = ""
+    priority: int = 0
+    """Of the job's PriorityClass."""
+    turn: Turn | None = None
+    """None: the queue has not looked at the job yet."""
+    displaced: Displaced | None = None
     refusal: Refusal | None = None
     settings: RuleSettings = RuleSettings()
 
@@ -229,6 +275,20 @@ def _started(text: str | None) -> datetime | None:
     """A container that could not be started (StartError) has the runtime's zero time: 1970."""
     moment = _time(text)
     return moment if moment is not None and moment.year > 1970 else None
+
+
+def _requests(spec: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    container: Mapping[str, Any] = next(
+        (c for c in spec.get("containers") or () if c.get("name") == names.CONTAINER_NAME), {}
+    )
+    requests: Mapping[str, Any] = (container.get("resources") or {}).get("requests") or {}
+    return _amounts(tuple(sorted((resource, str(amount)) for resource, amount in requests.items())))
+
+
+@lru_cache(maxsize=4096)
+def _amounts(written: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
+    """Thousandths; thousands of pods, and hundreds of nodes, share one."""
+    return tuple((resource, quantities.parse(amount)) for resource, amount in written if quantities.is_quantity(amount))
 
 
 def _time(text: str | None) -> datetime | None:

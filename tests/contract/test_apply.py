@@ -17,10 +17,9 @@ from batch_operator.cluster.errors import Conflict, NotFound
 from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, EVENTS, PODS
-from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
 from batch_operator.snapshot import RuleSettings
-from tests.builders import NOW, make_pipeline, make_spec
+from tests.builders import NOW, make_pipeline, make_spec, reconcile
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds")]
 

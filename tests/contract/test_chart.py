@@ -201,6 +201,11 @@ GROUP = "batch-operator.dev"
         ("watch", f"{GROUP}/batchjobs", "", True),
         ("list", f"{GROUP}/clusterpipelines", "", True),
         ("patch", f"{GROUP}/batchjobs:status", "default", True),
+        ("watch", f"{GROUP}/queues", "", True),
+        ("patch", f"{GROUP}/queues:status", "", True),
+        ("patch", f"{GROUP}/queues", "", False),
+        ("get", "scheduling.k8s.io/priorityclasses", "", True),
+        ("list", "scheduling.k8s.io/priorityclasses", "", False),
         ("create", "pods", "default", True),
         ("watch", "nodes", "", True),
         ("patch", "nodes", "", False),
@@ -257,6 +262,24 @@ def test_an_editor_writes_jobs_and_no_pipelines(release: Release) -> None:
     assert release.may("erin", "get", f"{GROUP}/pipelines", release.name)
     assert not release.may("erin", "create", f"{GROUP}/pipelines", release.name)
     assert not release.may("erin", "patch", f"{GROUP}/batchjobs:status", release.name)
+    assert not release.may("erin", "create", f"{GROUP}/queues")
+
+
+def test_teams_can_be_let_to_read_queues_and_others_to_write_them(release: Release) -> None:
+    readers, editors = f"{release.fullname}-cluster-viewer", f"{release.fullname}-queue-editor"
+    names = [f"{release.name}-{who}" for who in ("ruth", "quentin")]
+    try:
+        for name, role, user in zip(names, (readers, editors), ("ruth", "quentin"), strict=True):
+            release.kubectl.run("create", "clusterrolebinding", name, f"--clusterrole={role}", f"--user={user}")
+        release.kubectl.wait_until(
+            "the bindings", 30, lambda _: release.may("quentin", "update", f"{GROUP}/queues=research")
+        )
+        assert release.may("ruth", "list", f"{GROUP}/queues")
+        assert not release.may("ruth", "update", f"{GROUP}/queues=research")
+        assert not release.may("quentin", "patch", f"{GROUP}/queues:status")
+        assert not release.may("quentin", "create", f"{GROUP}/clusterpipelines")
+    finally:
+        release.kubectl.run("delete", "clusterrolebinding", *names, "--ignore-not-found")
 
 
 def test_the_operators_pod_passes_the_restricted_profile(release: Release) -> None:

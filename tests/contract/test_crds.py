@@ -66,7 +66,6 @@ class TestBatchJob:
             pytest.param({"pipeline_key": "Not A Key"}, "spec.pipeline_key", id="no key"),
             pytest.param({"pipeline_version": "latest"}, "spec.pipeline_version", id="no SemVer"),
             pytest.param({"inputs": []}, "spec.inputs", id="wrong type"),
-            pytest.param({"queue": "a"}, 'unknown field "spec.queue"', id="a field of a later version"),
             pytest.param({"parameters": {"worker": {"paralelism": 2}}}, "unknown field", id="a typing error"),
             pytest.param(
                 {"inputs": {"worker.inference": files(10_001)}},
@@ -260,7 +259,7 @@ class TestForPeople:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("shown"))
         header = kubectl.run("get", "bj", "-n", namespace, "-o", "wide").splitlines()[0].split()
         wide = ["PIPELINE", "VERSION", "PREEMPTIONS", "STARTED", "FINISHED", "MESSAGE"]
-        assert header == ["NAME", "STATUS", "QUEUE", "POS", "PROGRESS", "RETRIES", "AGE", *wide]
+        assert header == ["NAME", "STATUS", "QUEUE", "POS", "ADMISSION", "PROGRESS", "RETRIES", "AGE", *wide]
 
     def test_jobs_can_be_selected_by_pipeline(self, kubectl: Kubectl, namespace: str) -> None:
         kubectl.run("create", "-n", namespace, "-f", "-", stdin=batchjob("selected"))

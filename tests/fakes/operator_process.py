@@ -15,21 +15,24 @@ import kopf
 import orjson
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import decode_queue
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.progress_server import Refused, read_report, refuse_unless_living
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, QUEUES
 from batch_operator.cluster.store import RecordStore
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import accept
+from batch_operator.handlers.keys import Key
 from batch_operator.handlers.reconciler import Reconciler
+from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.steady_clock import SteadyClock
-from batch_operator.handlers.watches import Key, register
+from batch_operator.handlers.watches import register
 from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
 from tests.fakes.api_server import FakeAPIServer
 from tests.fakes.client import WRITES, FakeClient, Request
@@ -104,13 +107,15 @@ class SimulatedOperator:
             nodes=RecordStore(clock=clock.time),
             pipelines=RecordStore(clock=clock.time),
             cluster_pipelines=RecordStore(clock=clock.time),
+            queues=RecordStore(clock=clock.time),
         )
         self.queue: WorkQueue[Key] = WorkQueue(timers=clock)
         register(kopf.OperatorRegistry(), self.seen, self.queue)
         rules = SETTINGS.rules("PEM")
         client = cast(Client, self.client)
         now = SteadyClock(lambda: clock.moment().timestamp() + around.wall_offset, clock.time)
-        self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, now)
+        scheduler = Scheduler(self.seen, self.queue, now, METRICS, clock.time)
+        self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, scheduler, now)
         pods = {"labelSelector": names.POD_SELECTOR}
         self._watches = [
             SimulatedWatch(self, NODES.path(), self._node_heard, self._nodes_listed),
@@ -118,6 +123,7 @@ class SimulatedOperator:
             SimulatedWatch(self, BATCH_JOBS.path(), self._job_heard),
             SimulatedWatch(self, PIPELINES.path(), self._pipeline_heard(self.seen.pipelines)),
             SimulatedWatch(self, CLUSTER_PIPELINES.path(), self._pipeline_heard(self.seen.cluster_pipelines)),
+            SimulatedWatch(self, QUEUES.path(), self._queue_heard),
         ]
 
     # -- its life
@@ -129,7 +135,7 @@ class SimulatedOperator:
         try:
             if not self._started:
                 self._started = True
-                await audit.list_registry(cast(Client, self.client), self.seen)
+                await self._list_first(cast(Client, self.client))
                 self.server.clock.call_after(SETTINGS.audit_interval_seconds, self._ask_for_audit)
             heard = [watch.pump() for watch in self._watches]
             if self.busy:
@@ -139,6 +145,12 @@ class SimulatedOperator:
         except Crashed:
             return True
         return any(heard) or worked or audited
+
+    async def _list_first(self, client: Client) -> None:
+        """What handlers.lifecycle lists before the workers start."""
+        await audit.list_registry(client, self.seen)
+        await audit.list_queues(client, self.seen)
+        await audit.list_jobs(client, self.seen)
 
     def end(self) -> None:
         self.alive = False
@@ -247,6 +259,9 @@ class SimulatedOperator:
 
     def _job_heard(self, change: str | None, raw: Object) -> None:
         self.seen.jobs.apply(change, decode_job(raw, self.seen.jobs.get(raw["metadata"]["uid"])))
+
+    def _queue_heard(self, change: str | None, raw: Object) -> None:
+        self.seen.queues.apply(change, decode_queue(raw))
 
     def _pod_heard(self, change: str | None, raw: Object) -> None:
         self.seen.pods.apply(change, decode_pod(raw))

@@ -53,6 +53,7 @@ BATCH_JOBS = ResourceType(
     immutable=_FROZEN,
 )
 PIPELINES = ResourceType(*_OURS, "pipelines", "Pipeline", generation=True)
+QUEUES = ResourceType(*_OURS, "queues", "Queue", namespaced=False, generation=True, status=True)
 CLUSTER_PIPELINES = ResourceType(*_OURS, "clusterpipelines", "ClusterPipeline", namespaced=False, generation=True)
 PODS = ResourceType("", "v1", "pods", "Pod", status=True, generation=True, required=("containers",))
 CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
@@ -72,6 +73,7 @@ SERVED = {
         BATCH_JOBS,
         PIPELINES,
         CLUSTER_PIPELINES,
+        QUEUES,
         PODS,
         CONFIG_MAPS,
         SECRETS,

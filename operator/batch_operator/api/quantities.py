@@ -30,6 +30,10 @@ def parse(value: int | str, *, down: bool = False) -> int:
     return int(exact.to_integral_value(ROUND_FLOOR if down else ROUND_CEILING))
 
 
+def is_quantity(text: str) -> bool:
+    return len(text) <= _LONGEST and _SHAPE.fullmatch(text) is not None
+
+
 def words(resource: str, thousandths: int) -> str:
     """The amount as one would write it: 64, 500m, 12Gi."""
     if any(name in resource for name in _BYTES):

@@ -15,14 +15,17 @@ from batch_operator.api import names
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.client import Listing, Object
 from batch_operator.cluster.errors import Forbidden, NotFound
-from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES, NODES, PODS
+from batch_operator.cluster.observations import NamespaceLabels, Observations
+from batch_operator.cluster.resource_paths import CONFIG_MAPS, NAMESPACES, NODES, PODS, PRIORITY_CLASSES
 from batch_operator.policies import node_loss, pod_start
-from batch_operator.reconcile import admission, rounds
+from batch_operator.reconcile import queue_entry, rounds
 from batch_operator.resources.configmap import job_file
-from batch_operator.snapshot import JobSnapshot, NodeRecord, PodRecord, RuleSettings, decode_node, decode_pod
+from batch_operator.scheduling import turns
+from batch_operator.snapshot import JobSnapshot, NodeRecord, PodRecord, RuleSettings, Turn, decode_node, decode_pod
 
 LOOK_AGAIN = timedelta(seconds=30)
+LABELS_AGE = timedelta(minutes=1)
+"""A namespace's labels are read again after so long."""
 
 
 class Reader(Protocol):
@@ -39,6 +42,7 @@ async def job_snapshot(
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     await _ask_for_vanished_pods(client, seen, job)
+    await _read_namespace(client, seen, job, now)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
     if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
         seen.job_files.pop(job.uid, None)
@@ -51,6 +55,9 @@ async def job_snapshot(
         job_file=seen.job_files.get(job.uid),
         org_id=await _org_id(client, seen, job.namespace) if org_labels else job.namespace,
         refusal=seen.refusals.get(job.uid),
+        priority=await _priority(client, seen, job),
+        turn=_turn(seen, job),
+        displaced=seen.displaced.get(job.uid),
         settings=rules,
     )
 
@@ -58,7 +65,7 @@ async def job_snapshot(
 async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJob) -> None:
     """Pods that were deleted while no operator watched, as deleted copies into the store."""
     ledger = job.status.ledger
-    if ledger is None or ledger.stopping is not None or job.status.has_ended or admission.is_waiting(job.status):
+    if ledger is None or ledger.stopping is not None or job.status.has_ended or queue_entry.is_waiting(job.status):
         return
     known = rounds.read(ledger.components)
     there = rounds.current_pods(seen.pods.by_owner(job.uid), known)
@@ -117,6 +124,10 @@ async def _with_node(client: Reader, seen: Observations, pod: PodRecord, now: da
     if gone and node is None and pod.node not in seen.nodes_gone:
         node = await _ask_for_node(client, seen, pod.node)
         gone = node_loss.is_gone(pod, node, missing_for)
+    if gone:
+        seen.pods_given_up.add(pod.uid)
+    else:
+        seen.pods_given_up.discard(pod.uid)
     unready = node is None or not node.ready
     return replace(pod, node_gone=gone, node_unready=unready) if gone or unready else pod
 
@@ -150,6 +161,41 @@ async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> N
     expected = job.status.ledger.spec_hash if job.status.ledger else None
     if file is not None and file.sha256 == expected:
         seen.job_files[job.uid] = file
+
+
+def _turn(seen: Observations, job: BatchJob) -> Turn | None:
+    granted = seen.granted.get(job.uid)
+    if granted is not None:
+        return Turn(is_granted=True, shape=granted.shape)
+    return turns.of(seen.decisions, job.uid, job.spec.queue, tell=job.uid in seen.telling)
+
+
+async def _priority(client: Reader, seen: Observations, job: BatchJob) -> int:
+    """Asked for while it can still count. Of a class that is not there, 0: the job's pods are refused for it."""
+    name, status = job.spec.priority_class_name, job.status
+    if not name or status.has_ended or not (status.status is None or queue_entry.is_waiting(status)):
+        return 0
+    if name not in seen.priorities:
+        try:
+            seen.priorities[name] = int((await client.get(PRIORITY_CLASSES.path(name=name)))["value"])
+        except (NotFound, Forbidden):
+            return 0
+    return seen.priorities[name]
+
+
+async def _read_namespace(client: Reader, seen: Observations, job: BatchJob, now: datetime) -> None:
+    """The labels of the job's namespace, where its queue asks for them."""
+    queue = seen.queues.get_by_name("", job.spec.queue)
+    if queue is None or queue.selector is None or not queue.selector.asks_for_labels or job.status.has_ended:
+        return
+    known = seen.namespace_labels.get(job.namespace)
+    if known is not None and now - known.read_at < LABELS_AGE:
+        return
+    try:
+        labels = (await client.get(NAMESPACES.path(name=job.namespace)))["metadata"].get("labels") or {}
+    except (NotFound, Forbidden):
+        labels = {}
+    seen.namespace_labels[job.namespace] = NamespaceLabels(labels, now)
 
 
 async def _org_id(client: Reader, seen: Observations, namespace: str) -> str:

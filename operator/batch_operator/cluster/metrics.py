@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 _PREFIX = "batch_operator"
 _RECONCILE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
+_SCHEDULE_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 
 
@@ -52,6 +53,12 @@ class Metrics:
             buckets=_RECONCILE_BUCKETS,
             registry=self.registry,
         )
+        self._schedule_seconds = Histogram(
+            f"{_PREFIX}_schedule_duration_seconds",
+            "How long one decision about all waiting jobs took.",
+            buckets=_SCHEDULE_BUCKETS,
+            registry=self.registry,
+        )
         self._requests = Counter(
             f"{_PREFIX}_api_requests",
             "Requests to the API server; code 0 is no answer.",
@@ -79,6 +86,10 @@ class Metrics:
         """`result`: a short word of a fixed set, e.g. "ok", "error", "conflict"."""
         self._reconciles.labels(result).inc()
         self._reconcile_seconds.observe(seconds)
+
+    def scheduled(self, seconds: float) -> None:
+        """One cycle of the scheduler."""
+        self._schedule_seconds.observe(seconds)
 
     def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """A `client.RequestObserver`."""

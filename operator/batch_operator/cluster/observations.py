@@ -4,15 +4,27 @@ Written by handlers (watch events), cluster.progress_server (reports) and cluste
 writes); read by cluster.gather. Everything here can be lost: a restarted operator finds it again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.store import RecordStore
 from batch_operator.reconcile import rounds
-from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, Refusal
+from batch_operator.scheduling.decisions import Decisions
+from batch_operator.scheduling.observed import WaitingJob
+from batch_operator.snapshot import Displaced, NodeRecord, PipelineRecord, PodRecord, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceLabels:
+    """A namespace's labels, and when they were read."""
+
+    labels: Mapping[str, str]
+    read_at: datetime
 
 
 @dataclass(slots=True)
@@ -24,6 +36,7 @@ class Observations:
     nodes: RecordStore[NodeRecord] = field(default_factory=RecordStore)
     pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
     cluster_pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
+    queues: RecordStore[QueueRecord] = field(default_factory=RecordStore)
     reports: dict[str, Report] = field(default_factory=dict)
     job_files: dict[str, JobFile] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
@@ -34,6 +47,20 @@ class Observations:
     """Since when a pod's node has not been there, by pod uid."""
     nodes_gone: set[str] = field(default_factory=set)
     """Nodes that the API server itself says are no more, by name."""
+    pods_given_up: set[str] = field(default_factory=set)
+    """uids of pods whose node is gone, or is out of service."""
+    priorities: dict[str, int] = field(default_factory=dict)
+    """Values of PriorityClasses, which never change, by name."""
+    namespace_labels: dict[str, NamespaceLabels] = field(default_factory=dict)
+    """By namespace; read only where a Queue selects by them."""
+    decisions: Decisions = Decisions()
+    """What the queues decided last. Written by handlers.scheduler, as are the next three."""
+    granted: dict[str, WaitingJob] = field(default_factory=dict)
+    """Admissions that status does not say yet, by job uid."""
+    displaced: dict[str, Displaced] = field(default_factory=dict)
+    """Preemptions likewise."""
+    telling: set[str] = field(default_factory=set)
+    """uids of waiting jobs whose place may be written now."""
 
     def registry(self, namespace: str, key: str) -> tuple[PipelineRecord, ...]:
         """The registry's objects of `key` that a job in `namespace` may use."""
@@ -66,6 +93,7 @@ class Observations:
     def forget_pod(self, uid: str) -> None:
         self.reports.pop(uid, None)
         self.nodes_missed_since.pop(uid, None)
+        self.pods_given_up.discard(uid)
 
     def forget_job(self, uid: str) -> None:
         """The job is gone: so is all that was kept for it."""

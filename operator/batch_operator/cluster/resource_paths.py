@@ -36,6 +36,7 @@ class Resource:
 BATCH_JOBS = Resource(names.GROUP, names.VERSION, "batchjobs")
 PIPELINES = Resource(names.GROUP, names.VERSION, "pipelines")
 CLUSTER_PIPELINES = Resource(names.GROUP, names.VERSION, "clusterpipelines")
+QUEUES = Resource(names.GROUP, names.VERSION, "queues")
 PODS = Resource("", "v1", "pods")
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
@@ -44,6 +45,7 @@ NODES = Resource("", "v1", "nodes")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 EVENTS = Resource("events.k8s.io", "v1", "events")
+PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 
 

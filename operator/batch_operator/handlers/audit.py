@@ -12,14 +12,23 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import decode_queue
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.client import Identity, Listing, Object, Params
 from batch_operator.cluster.errors import ApiError, NotFound
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, Resource
+from batch_operator.cluster.resource_paths import (
+    BATCH_JOBS,
+    CLUSTER_PIPELINES,
+    NODES,
+    PIPELINES,
+    PODS,
+    QUEUES,
+    Resource,
+)
 from batch_operator.cluster.store import RecordStore, is_newer
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.watches import Key
+from batch_operator.handlers.keys import Key
 from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
 
 T = TypeVar("T")
@@ -38,6 +47,16 @@ async def list_registry(client: Reader, seen: Observations) -> None:
     """The registry as it is now. Raises ApiError."""
     await _list_all(client, PIPELINES.path(), decode_pipeline, seen.pipelines)
     await _list_all(client, CLUSTER_PIPELINES.path(), decode_pipeline, seen.cluster_pipelines)
+
+
+async def list_queues(client: Reader, seen: Observations) -> None:
+    """Every Queue as it is now. Raises ApiError."""
+    await _list_all(client, QUEUES.path(), decode_queue, seen.queues)
+
+
+async def list_jobs(client: Reader, seen: Observations) -> None:
+    """Every job, before anything is decided: whoever is not known holds no quota. Raises ApiError."""
+    await _list_all(client, BATCH_JOBS.path(), decode_job, seen.jobs)
 
 
 async def find_jobs(client: Reader, seen: Observations) -> None:
@@ -63,6 +82,7 @@ async def find_pods(client: Reader, seen: Observations) -> None:
 async def round_of_all(client: Reader, seen: Observations, queue: WorkQueue[Key]) -> None:
     """Everything once, and then a look at every living job. Raises ApiError."""
     await list_registry(client, seen)
+    await list_queues(client, seen)
     await _list_all(client, NODES.path(), decode_node, seen.nodes)
     await find_pods(client, seen)
     await find_jobs(client, seen)

@@ -13,6 +13,7 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import kopf
@@ -29,22 +30,25 @@ from batch_operator.cluster.lead import Lead
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.reflector import Reflector
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, QUEUES
 from batch_operator.cluster.workqueue import WorkQueue, run_workers
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import ProgressReceiver, health_server
+from batch_operator.handlers.keys import Key
 from batch_operator.handlers.kopf_session import WatchTrace, login
 from batch_operator.handlers.kopf_settings import settings as kopf_settings
 from batch_operator.handlers.reconciler import Reconciler
-from batch_operator.handlers.watches import Key, register
+from batch_operator.handlers.scheduler import Scheduler
+from batch_operator.handlers.steady_clock import SteadyClock
+from batch_operator.handlers.watches import register
 from batch_operator.snapshot import NodeRecord, PodRecord, decode_node, decode_pod
 
 RETRY_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 EXIT_SECONDS = 10.0
 WORKERS = "workers"
-KOPF_WATCHES = (BATCH_JOBS, PIPELINES, CLUSTER_PIPELINES)
+KOPF_WATCHES = (BATCH_JOBS, PIPELINES, CLUSTER_PIPELINES, QUEUES)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -58,6 +62,9 @@ class Operator:
         self._metrics = Metrics(__version__)
         self._seen = Observations()
         self._queue: WorkQueue[Key] = WorkQueue()
+        self._now = SteadyClock()
+        displace_after = timedelta(seconds=settings.displace_after_seconds)
+        self._scheduler = Scheduler(self._seen, self._queue, self._now, self._metrics, displace_after=displace_after)
         self._trace = WatchTrace()
         self._lead = Lead(settings.lease_deadline_seconds)
         self._stop = asyncio.Event()
@@ -111,8 +118,18 @@ class Operator:
         await nodes.synced.wait()  # before the pods: a node's change looks at every pod that is known
         self._run_beside(pods.run(), "pods")
         await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
+        await self._until_it_works("list the queues", lambda: audit.list_queues(client, self._seen))
         await pods.synced.wait()
-        reconciler = Reconciler(client, self._seen, self._settings, self._settings.rules(ca_certificate), self._metrics)
+        await self._until_it_works("list the jobs", lambda: audit.list_jobs(client, self._seen))
+        reconciler = Reconciler(
+            client,
+            self._seen,
+            self._settings,
+            self._settings.rules(ca_certificate),
+            self._metrics,
+            self._scheduler,
+            self._now,
+        )
         self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
         self._run_beside(audit.run(client, self._seen, self._queue, self._settings.audit_interval_seconds), "audit")
         log.info("started", reason="Started", version=__version__, workers=self._settings.workers)

@@ -1,8 +1,10 @@
-"""One pass over one job: gather, reconcile, apply, and when to come back. The workqueue's workers call it."""
+"""One pass over one key: of a job gather, reconcile, apply, and when to come back; of a Queue its status; or a chore of
+the scheduler. The workqueue's workers call it.
+"""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -15,9 +17,10 @@ from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.lead import NotLeading
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.queue_status import write_queue_status
 from batch_operator.config import Settings
-from batch_operator.handlers.steady_clock import SteadyClock
-from batch_operator.handlers.watches import Key
+from batch_operator.handlers.keys import Chore, JobKey, Key, QueueKey
+from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.snapshot import RuleSettings
 
@@ -33,10 +36,34 @@ class Reconciler:
     settings: Settings
     rules: RuleSettings
     metrics: Metrics
-    now: Callable[[], datetime] = field(default_factory=SteadyClock)
+    scheduler: Scheduler
+    now: Callable[[], datetime]
 
     async def __call__(self, key: Key) -> float | None:
-        """-> seconds until the job is due again, or None. Raises ApiError; the queue then backs off."""
+        """-> seconds until the key is due again, or None. Raises ApiError; the queue then backs off."""
+        match key:
+            case Chore.SCHEDULE:
+                self.scheduler.run()
+                return None
+            case Chore.TELL:
+                return self.scheduler.tell()
+            case QueueKey():
+                return await self._queue(key.name)
+            case _:
+                return await self._job(key)
+
+    async def _queue(self, name: str) -> float | None:
+        """Writes a Queue's status, where it says something else than what is so."""
+        if self.scheduler.queue_status(name) is None:
+            return None
+        if (wait := self.scheduler.wait_to_write(name)) > 0:
+            return wait
+        changed = self.scheduler.queue_status(name)
+        if changed is not None:
+            await write_queue_status(self.client, self.seen, *changed)
+        return None
+
+    async def _job(self, key: JobKey) -> float | None:
         namespace, name = key
         job = self.seen.jobs.get_by_name(namespace, name)
         if job is None:
@@ -58,6 +85,9 @@ class Reconciler:
         rules, org_labels = self.rules, self.settings.org_labels
         snapshot = await job_snapshot(self.client, self.seen, job, rules, now, org_labels=org_labels)
         plan = reconcile(job, snapshot, now)
+        if plan.ask is not None:
+            self.scheduler.ask(job, plan.ask)
+            return None
         if plan.status is not None or plan.pods or plan.deletes or plan.delete_job:
             log.info(
                 plan.message or plan.reason,
@@ -69,13 +99,14 @@ class Reconciler:
                 pods_deleted=len(plan.deletes),
             )
         again = await apply(self.client, self.seen, job, plan, now, self.settings.pod_name)
+        self.scheduler.passed(job)
         if again:
             return 0.0
         return plan.requeue_after.total_seconds() if plan.requeue_after is not None else None
 
     def failed(self, key: Key, error: Exception) -> float:
         """What went wrong with a pass, in one line -> the least delay before the next one."""
-        namespace, name = key
+        namespace, name = _names(key)
         expected = isinstance(error, ApiError)
         if isinstance(error, NotLeading):  # the process ends, and says so once
             return 0.0
@@ -91,3 +122,13 @@ class Reconciler:
             exc_info=None if expected else error,
         )
         return getattr(error, "retry_after", None) or 0.0
+
+
+def _names(key: Key) -> tuple[str, str]:
+    match key:
+        case QueueKey():
+            return "", key.name
+        case Chore():
+            return "", key.value
+        case _:
+            return key

@@ -8,19 +8,22 @@ from typing import Any
 import kopf
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import decode_queue
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.handlers.keys import Key
 from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, decode_pipeline
-
-Key = tuple[str, str]
-"""(namespace, name) of a BatchJob: all that a queue carries."""
 
 
 def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQueue[Key]) -> None:
     """Connects kopf's events with the stores, and the stores' changes with the queue."""
+    _fill_stores(registry, seen)
+    _follow_stores(seen, queue)
 
+
+def _fill_stores(registry: kopf.OperatorRegistry, seen: Observations) -> None:
     @kopf.on.event(names.GROUP, names.VERSION, "batchjobs", registry=registry)
     async def batchjob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         known = seen.jobs.get(body["metadata"]["uid"])
@@ -34,6 +37,12 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
     async def cluster_pipeline_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         seen.cluster_pipelines.apply(type, decode_pipeline(_plain(body)))
 
+    @kopf.on.event(names.GROUP, names.VERSION, "queues", registry=registry)
+    async def queue_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        seen.queues.apply(type, decode_queue({**_plain(body), "status": dict(body.get("status") or {})}))
+
+
+def _follow_stores(seen: Observations, queue: WorkQueue[Key]) -> None:
     def job_changed(old: BatchJob | None, new: BatchJob | None) -> None:
         job = new or old
         assert job is not None, "a change has an old or a new side"

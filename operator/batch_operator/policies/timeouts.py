@@ -4,6 +4,7 @@ Their clocks stand in the ledger, so that a restarted operator goes on counting.
 them runs: its ledger then has no clock. Called by reconcile.
 """
 
+import zlib
 from datetime import datetime, timedelta
 
 from batch_operator.api.v1alpha1.batchjob import Ledger
@@ -11,6 +12,7 @@ from batch_operator.policies.effective_policy import EffectivePolicy, seconds
 from batch_operator.policies.verdict import Failure
 
 MAX_START_TIMEOUTS = 3
+LEAST_SPREAD_SECONDS = 10.0
 
 
 def assign_due(since: datetime | None, policy: EffectivePolicy) -> datetime | None:
@@ -20,6 +22,15 @@ def assign_due(since: datetime | None, policy: EffectivePolicy) -> datetime | No
 
 def start_due(ledger: Ledger, policy: EffectivePolicy) -> datetime | None:
     return _after(ledger.starting_since, seconds(policy.start_timeout_seconds))
+
+
+def start_retry_delay(uid: str, number: int, base: timedelta) -> timedelta:
+    """The wait after the `number`th start timeout (from 1), in whole seconds: doubled each time, and up to twice as
+    long (and at least up to 10 s longer) for some jobs than for others, so that two gangs that held each other do not
+    meet again."""
+    wait = base.total_seconds() * (1 << (number - 1))
+    spread = zlib.crc32(uid.encode()) / 2**32
+    return timedelta(seconds=int(wait + spread * max(wait, LEAST_SPREAD_SECONDS)))
 
 
 def run_due(ledger: Ledger, policy: EffectivePolicy) -> datetime | None:

@@ -15,7 +15,7 @@ from batch_operator.policies import effective_policy, pipeline_resolution, progr
 from batch_operator.policies import inputs as inputs_policy
 from batch_operator.policies import parameters as parameters_policy
 from batch_operator.policies.verdict import Failure, InvalidRequest, Stalled
-from batch_operator.reconcile import admission, finished, rounds, running, status_write, stopping
+from batch_operator.reconcile import admission, finished, queue_entry, running, status_write, stopping
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan
 from batch_operator.resources import job_document
@@ -33,6 +33,8 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
         plan, status = finished.look(job, seen, now)
         return _write(job, status, seen, now, plan)
     plan, status = _living(job, seen, now)
+    if plan.ask is not None:
+        return plan
     refused = requests.refusal(job) if job.status.status is not None else ""
     if refused and not (status.status and status.status.is_terminal):
         ledger = requests.retry_answered(status.ledger, job.retry_requested)
@@ -53,7 +55,10 @@ def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, Batc
         if status.ledger.stopping is not None:
             return stopping.go_on(job, status, seen, now, policy)
         return stopping.stop(job, status, stopping.failing(job, _tampered()), seen, now, policy)
+    had_pods = not queue_entry.is_waiting(status)
     plan, status = running.run(job, status, file, seen, now)
+    if had_pods and queue_entry.is_waiting(status):
+        status = admission.asking_again(status, file)
     ends = status.status is None or status.status.is_terminal
     if not is_stored and not ends and running.held_back_until(seen, now) is None:
         plan = replace(plan, configmap=build_configmap(job, file, seen.settings.ca_certificate), job_file=file)
@@ -63,8 +68,7 @@ def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, Batc
 def _first_sight(
     job: BatchJob, status: BatchJobStatus, seen: JobSnapshot, now: datetime
 ) -> tuple[Plan, BatchJobStatus]:
-    """Resolve and pin, and admit where nothing is against it. What is pinned is written before anything is built on
-    it."""
+    """Resolve and pin, and ask the queue. What is pinned is written before anything is built on it."""
     if value := requests.cancel(job):
         status = status.model_copy(update={"ledger": requests.cancel_answered(status.ledger, value)})
         status = statuses.cancelled(status, now, now)
@@ -103,11 +107,10 @@ def _first_sight(
         done,
         file,
     )
-    if job.spec.suspend:
-        plan, status = stopping.suspended(status, now)
-    else:
-        begun = rounds.read(ledger.components)
-        plan, status = admission.admit(job, status, file, begun, done, seen, now)
+    policy = effective_policy.effective(job.policy, file.retry_policy)
+    plan, status = admission.enter(job, status, file, done, seen, policy, now)
+    if plan.ask is not None:
+        return plan, status
     return replace(plan, job_file=file, configmap=build_configmap(job, file, seen.settings.ca_certificate)), status
 
 

@@ -80,7 +80,7 @@ def count(
 def _count_index(so_far: Losses, pod: PodRecord, what: Outcome, policy: EffectivePolicy, now: datetime) -> Losses:
     known = so_far.rounds[pod.component]
     if what is Outcome.PREEMPTED:
-        result = _preempted(so_far, pod_outcome.how_it_was_lost(pod), pod, policy)
+        result = _preempted(so_far, pod_outcome.how_it_was_lost(pod), pod.component, policy)
         moved, wait = _unstarted(known.replaced(pod.index), pod, policy)
     else:
         number = known.failures.get(pod.index, 0) + 1
@@ -105,7 +105,7 @@ def _count_round(
     rounds = dict(so_far.rounds)
     if preempted:
         words = pod_outcome.how_it_was_lost(first) if pod_outcome.was_disrupted(first) else "a pod was preempted"
-        result = _preempted(so_far, words, first, policy)
+        result = _preempted(so_far, words, first.component, policy)
         for pod, _ in lost:
             rounds[pod.component], wait_of_pod = _unstarted(rounds[pod.component], pod, policy)
             wait = max(wait, wait_of_pod)
@@ -127,7 +127,12 @@ def _unstarted(known: Round, pod: PodRecord, policy: EffectivePolicy) -> tuple[R
     return moved, policy.backoff(late) if late > 0 else timedelta()
 
 
-def _preempted(so_far: Losses, words: str, pod: PodRecord, policy: EffectivePolicy) -> Losses:
+def displaced(rounds: Mapping[str, Round], counts: Counts, words: str, policy: EffectivePolicy) -> Losses:
+    """The whole job gives way in its queue: one preemption, however many pods it has."""
+    return _preempted(Losses(dict(rounds), counts), words, None, policy)
+
+
+def _preempted(so_far: Losses, words: str, component: str | None, policy: EffectivePolicy) -> Losses:
     counts = replace(so_far.counts, preemptions=so_far.counts.preemptions + 1)
     failure = so_far.failure
     if failure is None and not within(counts.preemptions - counts.preemption_base, policy.max_preemptions):
@@ -136,7 +141,7 @@ def _preempted(so_far: Losses, words: str, pod: PodRecord, policy: EffectivePoli
             f"{words}; policy.max_preemptions allows {policy.max_preemptions}",
             "Request a retry when there is room for it (annotation batch-operator.dev/retry-requested-at), or raise "
             "policy.max_preemptions.",
-            component=pod.component,
+            component=component,
         )
     return replace(
         so_far, counts=counts, words=(*so_far.words, words), preempted=so_far.preempted or words, failure=failure

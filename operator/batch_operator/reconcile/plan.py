@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJobStatus
+from batch_operator.scheduling.observed import WaitingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +52,6 @@ class Plan:
     """Likewise, its ConfigMap."""
     delete_job: bool = False
     """The BatchJob itself is past its time to live: delete it as it was read, and with it all children."""
+    ask: WaitingJob | None = None
+    """The job has no status yet and first asks its queue; nothing is written."""
     requeue_after: timedelta | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_operator.api import ranges
 from batch_operator.api.job_file import JobFile
-from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobStatus, Ledger
+from batch_operator.api.v1alpha1.batchjob import AdmissionLedger, BatchJob, BatchJobStatus, JobStatus, Ledger
 from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
 from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.api.words import shortened
@@ -28,12 +28,12 @@ from batch_operator.policies.effective_policy import EffectivePolicy
 from batch_operator.policies.pod_outcome import Outcome
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
-from batch_operator.reconcile import admission, losses, pods_of_job, rounds, stopping
+from batch_operator.reconcile import admission, losses, pods_of_job, queue_entry, rounds, stopping
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.losses import Counts, Losses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
 from batch_operator.reconcile.rounds import Round
-from batch_operator.snapshot import JobSnapshot, PodRecord
+from batch_operator.snapshot import Displaced, JobSnapshot, PodRecord
 
 LOOK_AGAIN = timedelta(seconds=30)
 """A pod that does not start tells nobody why; gather then looks whether its ConfigMap is still there. Likewise one
@@ -74,8 +74,11 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     if ledger.stopping is not None:
         return stopping.go_on(job, status, seen, now, policy, done.notices)
     known = _rounds(status)
-    if admission.is_waiting(status):  # judged by what it would go on with
-        known = admission.begun(file, known, done)
+    if queue_entry.is_waiting(status):  # judged by what it would go on with
+        known = admission.begun(file, known, done.ended)
+    elif ledger.admission is None:  # admitted by an operator that had no queues
+        record = AdmissionLedger(pods=queue_entry.asked(file, known), queue=job.spec.queue, admitted_at=now)
+        status = _with_ledger(status, admission=record)
     ended = all(not r.open_indexes for r in known.values())
     why = success.inputs_failure(done, policy, ended=ended)
     if why is not None:
@@ -98,11 +101,24 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
             }
         )
         return stopping.stop(job, status, stopping.CANCEL, seen, now, policy)
-    if admission.is_waiting(status):
+    if queue_entry.is_waiting(status):
         return admission.wait(job, status, file, done, seen, policy, now)
     if job.spec.suspend:
         return stopping.stop(job, status, stopping.SUSPEND, seen, now, policy)
+    if seen.displaced is not None:
+        return _displaced(view, status, seen.displaced)
     return _judge(view, status)
+
+
+def _displaced(view: _View, status: BatchJobStatus, why: Displaced) -> Outgoing:
+    """Its queue wants the quota back: counted with the intent, in one write."""
+    lost = losses.displaced(_rounds(status), _counts(status), why.words, view.policy)
+    status = status.model_copy(update={"preemption_count": lost.counts.preemptions})
+    if lost.failure is not None:
+        return _fail(view, status, lost.failure)
+    intent = stopping.Intent(Reason.PREEMPTED, why.words, preemptor=why.preemptor, message=why.words)
+    plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
+    return replace(plan, event=Event("Warning", Reason.PREEMPTED, why.words)), status
 
 
 def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
@@ -120,19 +136,28 @@ def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
             return _fail(view, status, timeouts.assign_failure(view.policy, status.message or ""))
     known = _rounds(status)
     if rounds.has_started(view.file, known, view.pods):
-        status = _with_ledger(status, starting_since=None, start_timeouts=None)
+        status = _with_ledger(status, starting_since=None, start_timeouts=None, admission=_as_created(ledger))
     elif status.status is JobStatus.ADMITTED and ledger.starting_since is None:  # admitted by an older version
         status = _with_ledger(status, starting_since=view.now)
     due = timeouts.start_due(_ledger(status), view.policy)
     if due is not None and view.now >= due:
         return _start_timed_out(view, status)
-    counts = Counts(
-        status.retry_count or 0, status.preemption_count or 0, ledger.preemption_base or 0, ledger.round_failures or 0
-    )
-    lost = losses.count(view.file, known, counts, view.pods, view.done.ended, view.policy, view.now)
+    lost = losses.count(view.file, known, _counts(status), view.pods, view.done.ended, view.policy, view.now)
     if lost.words:
         return _lost(view, status, lost)
     return _go_on(view, status, lost)
+
+
+def _counts(status: BatchJobStatus) -> Counts:
+    ledger = _ledger(status)
+    return Counts(
+        status.retry_count or 0, status.preemption_count or 0, ledger.preemption_base or 0, ledger.round_failures or 0
+    )
+
+
+def _as_created(ledger: Ledger) -> AdmissionLedger | None:
+    """It has started: its place among its equals is again that of its creation."""
+    return ledger.admission.model_copy(update={"queued_at": None}) if ledger.admission else None
 
 
 def _lost(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
@@ -213,12 +238,14 @@ def _fail(view: _View, status: BatchJobStatus, why: Failure) -> Outgoing:
 
 def _start_timed_out(view: _View, status: BatchJobStatus) -> Outgoing:
     """Back to the queue with growing delay, behind its equals; after the third time it fails (design section 3)."""
-    number = (_ledger(status).start_timeouts or 0) + 1
+    ledger = _ledger(status)
+    number = (ledger.start_timeouts or 0) + 1
     words = next((p.unschedulable or p.waiting_reason for p in view.pods.values() if not p.started_at), "")
     if number >= timeouts.MAX_START_TIMEOUTS:
         return _fail(view, status, timeouts.start_failure(view.policy, words))
-    resume_at = view.now + view.seen.settings.start_retry_delay * (1 << (number - 1))
-    status = _with_ledger(status, start_timeouts=number, next_admission=resume_at)
+    resume_at = view.now + timeouts.start_retry_delay(view.job.uid, number, view.seen.settings.start_retry_delay)
+    record = ledger.admission.model_copy(update={"queued_at": view.now}) if ledger.admission else None
+    status = _with_ledger(status, start_timeouts=number, next_admission=resume_at, admission=record)
     intent = stopping.Intent(Reason.START_TIMEOUT, "it did not start in time")
     plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
     message = f"did not start within {view.policy.start_timeout_seconds} s" + (f": {words}" if words else "")

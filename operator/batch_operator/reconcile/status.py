@@ -1,7 +1,7 @@
 """How a status is built: what each state says of a job. Called by all of reconcile."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from batch_operator.api import ids, ranges
@@ -15,6 +15,7 @@ from batch_operator.policies import requests
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure, Stalled
 from batch_operator.reconcile import rounds, transitions
+from batch_operator.snapshot import Turn
 
 ADMITTED = (
     (ConditionType.ADMITTED, True, Reason.ADMITTED, ""),
@@ -31,6 +32,10 @@ _ROUND_WORDS = {
     Reason.RETRYING: "waiting to retry",
     Reason.START_TIMEOUT: "it did not start in time; waiting for its next admission",
 }
+
+
+WORDS_AGE = timedelta(minutes=1)
+"""What a waiting job says of others is as old as this at most, if nothing else changes."""
 
 
 def first_sight(job: BatchJob, org_id: str) -> BatchJobStatus:
@@ -60,6 +65,7 @@ def moved(
 ) -> BatchJobStatus:
     """`status` in state `to` with these conditions and fields. Raises IllegalTransition."""
     transitions.check(status.status, to)
+    fields = {"queue_position": None, "queue_depth": None} | fields  # only a job that waits has a place
     merged: tuple[Condition, ...] = tuple(status.conditions or ())
     for kind, value, reason, message in conditions:
         if kind in _UNSPOKEN and not value and all(c.type != kind for c in merged):
@@ -123,6 +129,45 @@ def preempted(status: BatchJobStatus, words: str, now: datetime) -> BatchJobStat
         message=_with_inputs(shortened(message), status),
         ledger=clocks_stopped(ledger, now).model_copy(update={"stopping": None, "waiting_since": now}),
     )
+
+
+def queued(status: BatchJobStatus, turn: Turn, now: datetime) -> BatchJobStatus:
+    """PENDING or PREEMPTED, with what its queue says of it."""
+    reason = Reason(turn.reason)
+    return moved(
+        status,
+        status.status or JobStatus.PENDING,
+        [
+            (ConditionType.ADMITTED, False, reason, turn.words),
+            (ConditionType.STALLED, turn.is_stalled, reason if turn.is_stalled else Reason.RESOLVED, turn.words),
+            (ConditionType.SUSPENDED, False, Reason.RESUMED, ""),
+        ],
+        now,
+        message=_with_inputs(f"waits for its admission: {turn.words}", status),
+        error=None,
+        queue_position=turn.position,
+        queue_depth=turn.depth,
+    )
+
+
+def has_news(status: BatchJobStatus, turn: Turn, now: datetime) -> bool:
+    """Whether what its queue says of a job that waits is worth a write: another reason or place at once; how much is
+    missing, and who holds it, now and then."""
+    admitted = _admitted(status)
+    place = (admitted.reason if admitted else "", status.queue_position, status.queue_depth)
+    if place != (turn.reason, turn.position, turn.depth):
+        return True
+    is_old = status.updated_at is None or now - status.updated_at >= WORDS_AGE
+    return is_old and words_differ(status, turn)
+
+
+def words_differ(status: BatchJobStatus, turn: Turn) -> bool:
+    admitted = _admitted(status)
+    return admitted is None or admitted.message != turn.words
+
+
+def _admitted(status: BatchJobStatus) -> Condition | None:
+    return next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
 
 
 def suspended(status: BatchJobStatus, now: datetime) -> BatchJobStatus:

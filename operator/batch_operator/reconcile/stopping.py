@@ -33,6 +33,10 @@ class Intent:
     words: str
     error: JobError | None = None
     """What the job ends with, where it fails."""
+    preemptor: str = ""
+    """The uid of the job that gets its quota."""
+    message: str = ""
+    """Where the words are not to be had from the reason alone."""
 
 
 def failing(job: BatchJob, why: Failure) -> Intent:
@@ -54,7 +58,13 @@ def stop(
 ) -> tuple[Plan, BatchJobStatus]:
     """Begins to stop the job: at once done where no pod lives."""
     assert status.ledger is not None, "a job that is stopped has a ledger"
-    stopping = Stopping(reason=intent.reason, since=now, error=intent.error)
+    stopping = Stopping(
+        reason=intent.reason,
+        since=now,
+        error=intent.error,
+        message=intent.message or None,
+        preemptor=intent.preemptor or None,
+    )
     kept = status.ledger.next_admission
     ledger = statuses.without_backoff(status.ledger)
     ledger = ledger.model_copy(update={"stopping": stopping, "next_admission": kept})
@@ -78,7 +88,7 @@ def go_on(
     living = [p for p in seen.pods if p.is_live]
     if not living:
         return _concluded(status, stopping, now, policy, notices)
-    why = stopping.error.message if stopping.error else _WORDS[Reason(stopping.reason)]
+    why = stopping.error.message if stopping.error else stopping.message or _WORDS[Reason(stopping.reason)]
     names = ", ".join(f"{p.name} on {p.node or 'no node yet'}" for p in living[:3])
     message = f"stopping ({shortened(why, 300)}); waiting for {len(living)} of its pods: {names}"
     if any(_is_stuck(pod, now) for pod in living):
@@ -155,7 +165,7 @@ def _concluded(
         case Reason.SUSPENDED:
             return suspended(status, now)
         case Reason.PREEMPTED if not _held_back(status, now):
-            status = statuses.preempted(status, "", now)
+            status = statuses.preempted(status, stopping.message or "", now)
         case reason:
             back_off = reason in (Reason.PREEMPTED, Reason.RETRYING)
             status = statuses.waiting(status, Reason.BACK_OFF if back_off else Reason(reason), now)

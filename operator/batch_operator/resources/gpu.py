@@ -13,15 +13,18 @@ TOLERATION = {"key": RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
 def node_affinity(gpu: Gpu) -> dict[str, Any] | None:
     """Memory is labelled in MiB and asked for in GB of 10^9 bytes. `Gt` is strict, hence the one less: an 80 GB
     card with 81,559 MiB fits a request for 80 GB (76,293 MiB)."""
-    if gpu.memory_gb is None:
+    enough = [{"key": k, "operator": "Gt", "values": [str(number)]} for k, number in labels_above(gpu).items()]
+    if not enough:
         return None
-    mebibytes = gpu.memory_gb * 10**9 // 2**20
-    enough = {"key": MEMORY_LABEL, "operator": "Gt", "values": [str(mebibytes - 1)]}
     return {
         "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [enough]}]}
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": enough}]}
         }
     }
+
+
+def labels_above(gpu: Gpu) -> dict[str, int]:
+    return {} if gpu.memory_gb is None else {MEMORY_LABEL: gpu.memory_gb * 10**9 // 2**20 - 1}
 
 
 def node_selector(gpu: Gpu) -> dict[str, str]:

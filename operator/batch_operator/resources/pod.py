@@ -58,6 +58,7 @@ def pod(job: BatchJob, file: JobFile, place: Place, settings: RuleSettings, grac
                 names.COMPONENT_LABEL: place.component,
                 names.INDEX_LABEL: str(place.index),
                 names.ATTEMPT_LABEL: str(place.attempt),
+                names.QUEUE_LABEL: job.spec.queue,
             },
             "annotations": {names.INPUTS_ANNOTATION: block},
             "ownerReferences": [owner_reference(job)],
@@ -144,6 +145,12 @@ def _credentials(file: JobFile) -> list[dict[str, Any]]:
 
 def _resources(resources: Resources | None) -> dict[str, Any]:
     """Requests equal limits: a batch worker that is promised less than it uses dies when it hurts most."""
+    amounts = requests(resources)
+    return {"limits": amounts, "requests": amounts} if amounts else {}
+
+
+def requests(resources: Resources | None) -> dict[str, str]:
+    """By resource, what one pod asks for."""
     if resources is None:
         return {}
     amounts = {
@@ -153,19 +160,30 @@ def _resources(resources: Resources | None) -> dict[str, Any]:
     }
     if resources.gpu is not None:
         amounts[gpus.RESOURCE] = str(resources.gpu.count)
-    return {"limits": amounts, "requests": amounts} if amounts else {}
+    return amounts
 
 
 def _placement(component: Component) -> dict[str, Any]:
     gpu = component.resources.gpu if component.resources else None
     tolerations = [_toleration(toleration) for toleration in component.tolerations or ()]
     if gpu is None:
-        return {"nodeSelector": component.node_selector, "tolerations": tolerations}
+        return {"nodeSelector": node_selector(component), "tolerations": tolerations}
     return {
-        "nodeSelector": (component.node_selector or {}) | gpus.node_selector(gpu),
+        "nodeSelector": node_selector(component),
         "tolerations": [*tolerations, gpus.TOLERATION],
         "affinity": gpus.node_affinity(gpu),
     }
+
+
+def node_selector(component: Component) -> dict[str, str]:
+    gpu = component.resources.gpu if component.resources else None
+    return (component.node_selector or {}) | (gpus.node_selector(gpu) if gpu else {})
+
+
+def labels_above(component: Component) -> dict[str, int]:
+    """Labels of its node whose number must be greater: what the node affinity says."""
+    gpu = component.resources.gpu if component.resources else None
+    return gpus.labels_above(gpu) if gpu else {}
 
 
 def _toleration(toleration: Toleration) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Why(StrEnum):
     @property
     def is_stalled(self) -> bool:
         """Only a change of the job's, or of its queue's, spec helps."""
-        return self is Why.EXCEEDS_MAX_QUOTA
+        return self in (Why.EXCEEDS_MAX_QUOTA, Why.QUEUE_NOT_FOUND)
 
 
 class Pending(NamedTuple):

@@ -13,16 +13,13 @@ from heapq import heapify, heappop, heapreplace
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
 from batch_operator.scheduling.decisions import Reservation, Victim
-from batch_operator.scheduling.observed import Holder, WaitingJob
+from batch_operator.scheduling.observed import DISPLACE_AFTER, Holder, WaitingJob
 from batch_operator.scheduling.preemption import Candidate, choose
 from batch_operator.scheduling.priorities import Levels
 from batch_operator.scheduling.shares import Needs, Shares
 
 ENDING_PATIENCE = timedelta(minutes=5)
 """Pods that take longer to end are not counted upon: their node may be dead, and others can give way instead."""
-DISPLACE_AFTER = timedelta(minutes=2)
-"""A job waits so long, and holds what comes free meanwhile, before others have to give way: often enough somebody ends
-by himself, and nothing is lost."""
 
 
 @dataclass
@@ -34,6 +31,7 @@ class Line:
     kinds: list[list[WaitingJob]]
     """The jobs in line by kind, each by `order`."""
     now: datetime
+    displace_after: timedelta = DISPLACE_AFTER
     levels: Levels = field(init=False)
     shares: Shares = field(init=False)
     free: list[int] = field(init=False)
@@ -127,7 +125,7 @@ class Line:
             victims = self._victims(job, needs)
             if not victims:
                 return False
-            if (due := (job.waiting_since or job.queued_at) + DISPLACE_AFTER) > self.now:
+            if (due := (job.waiting_since or job.queued_at) + self.displace_after) > self.now:
                 self.wake_at.add(due)
             else:
                 names += self._displace(job, victims)

@@ -6,10 +6,13 @@ record is made. Amounts are thousandths (api.quantities).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 
+DISPLACE_AFTER = timedelta(minutes=2)
+"""A job waits so long, and holds what comes free meanwhile, before others have to give way: often enough somebody ends
+by himself, and nothing is lost."""
 PODS = "pods"
 """Counts a job's pods, beside the resources that they ask for."""
 
@@ -119,3 +122,4 @@ class Cluster:
     queue that asks for them is closed to it."""
     nodes: tuple[Node, ...] | None = None
     """Nodes that take pods; None: not known, then nothing is said of them."""
+    displace_after: timedelta = DISPLACE_AFTER

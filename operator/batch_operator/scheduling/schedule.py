@@ -73,7 +73,7 @@ def _lines(cluster: Cluster, standing: Standing, pending: dict[str, Pending]) ->
     for name in sorted({*cluster.queues, *waiting, *holders}):
         queue = standing.queue(name)
         if queue is not None:  # the jobs of a deleted Queue run on
-            lines[name] = Line(queue, holders.get(name, []), waiting.get(name, []), cluster.now)
+            lines[name] = Line(queue, holders.get(name, []), waiting.get(name, []), cluster.now, cluster.displace_after)
     return lines
 
 

@@ -1,9 +1,12 @@
 """A Pending in words, for status.message and condition Admitted."""
 
+from functools import lru_cache
+
 from batch_operator.api import quantities
 from batch_operator.scheduling.decisions import Pending, Why
 
 
+@lru_cache(maxsize=4096)
 def words(pending: Pending) -> str:
     """What it waits for, how much is missing, who has it."""
     match pending.why:

@@ -20,6 +20,9 @@ PIPELINE = "machine-state-classification-1.1.1"
 CRDS = sorted(path.name for path in (ROOT / "crds").glob("*.yaml"))
 
 
+EVERY_KIND = ("batchjobs", "pipelines", "clusterpipelines", "queues")
+
+
 def rules(role: dict[str, Any]) -> dict[tuple[str, ...], list[str]]:
     """(group/resource[/name], ...) -> verbs."""
     return {
@@ -41,12 +44,13 @@ def test_the_operators_rights_are_these_and_no_others(render: Render) -> None:
     objects = render()
     own = names.GROUP
     assert rules(only(objects, "ClusterRole", NAME)) == {
-        (f"{own}/batchjobs", f"{own}/pipelines", f"{own}/clusterpipelines"): ["get", "list", "watch"],
-        (f"{own}/batchjobs/status",): ["patch"],
+        tuple(f"{own}/{kind}" for kind in EVERY_KIND): ["get", "list", "watch"],
+        (f"{own}/batchjobs/status", f"{own}/queues/status"): ["patch"],
         (f"{own}/batchjobs",): ["delete"],
         ("pods",): ["get", "list", "watch", "create", "delete"],
         ("nodes",): ["list", "watch"],
         ("configmaps",): ["get", "create", "delete"],
+        ("scheduling.k8s.io/priorityclasses",): ["get"],
         ("events.k8s.io/events",): ["create"],
         ("authentication.k8s.io/tokenreviews",): ["create"],
     }
@@ -64,10 +68,12 @@ def test_rights_are_bound_to_the_operators_account_alone(render: Render, kind: s
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]
 
 
-def test_org_labels_add_the_right_to_read_namespaces(render: Render) -> None:
-    objects = render("orgLabels.enabled=true")
+@pytest.mark.parametrize("value", ["orgLabels.enabled", "queues.namespaceLabels.enabled"])
+def test_who_wants_the_labels_of_namespaces_reads_namespaces(render: Render, value: str) -> None:
+    objects = render(f"{value}=true")
     assert rules(only(objects, "ClusterRole", NAME))[("namespaces",)] == ["get"]
-    assert environment(only(objects, "Deployment"))["BATCH_OPERATOR_ORG_LABELS"] == "true"
+    given = environment(only(objects, "Deployment"))["BATCH_OPERATOR_ORG_LABELS"]
+    assert given == ("true" if value.startswith("orgLabels") else "false")
 
 
 def aggregated(objects: list[dict[str, Any]], persona: str) -> dict[str, set[str]]:
@@ -90,16 +96,33 @@ WRITE = {"create", "update", "patch", "delete", "deletecollection"}
 @pytest.mark.parametrize(
     ("persona", "gained"),
     [
-        ("view", {"batchjobs": READ, "pipelines": READ, "clusterpipelines": READ}),
-        ("edit", {"batchjobs": READ | WRITE, "pipelines": READ, "clusterpipelines": READ}),
-        ("admin", {"batchjobs": READ | WRITE, "pipelines": READ | WRITE, "clusterpipelines": READ}),
+        ("view", {}),
+        ("edit", {"batchjobs": READ | WRITE}),
+        ("admin", {"batchjobs": READ | WRITE, "pipelines": READ | WRITE}),
     ],
 )
-def test_who_may_edit_jobs_may_not_write_the_registry(
+def test_who_may_edit_jobs_writes_neither_registry_nor_queues(
     render: Render, persona: str, gained: dict[str, set[str]]
 ) -> None:
-    assert aggregated(render(), persona) == gained
+    assert aggregated(render(), persona) == dict.fromkeys(EVERY_KIND, READ) | gained
     assert aggregated(render("rbac.aggregate=false"), persona) == {}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "verbs"),
+    [
+        ("registry-editor", {"pipelines": READ | WRITE, "clusterpipelines": READ | WRITE}),
+        ("queue-editor", {"queues": READ | WRITE}),
+        ("cluster-viewer", {"clusterpipelines": READ, "queues": READ}),
+    ],
+)
+def test_roles_that_reach_beyond_a_namespace_are_bound_by_hand(
+    render: Render, suffix: str, verbs: dict[str, set[str]]
+) -> None:
+    role = only(render(), "ClusterRole", f"{NAME}-{suffix}")
+    granted = {what.removeprefix(f"{names.GROUP}/"): set(of) for kinds, of in rules(role).items() for what in kinds}
+    assert granted == verbs
+    assert not [label for label in role["metadata"]["labels"] if "aggregate-to" in label]
 
 
 def test_the_pod_fits_the_restricted_profile(render: Render) -> None:

@@ -13,10 +13,13 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from batch_operator.api import quantities
 from batch_operator.api.v1alpha1.conditions import Condition
-from batch_operator.api.v1alpha1.schema_types import ApiModel, Quantity, cel, validations
+from batch_operator.api.v1alpha1.schema_types import KEY_PATTERN, ApiModel, Quantity, cel, validations
 
 DEFAULT_QUEUE = "default"
 """The only name that needs no Queue: without one its jobs are not limited."""
+
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+"""Every namespace has it."""
 
 _MOST_SECONDS = 31_536_000
 
@@ -37,6 +40,11 @@ class Stop(StrEnum):
     HOLD_AND_DRAIN = "HoldAndDrain"
 
 
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_KEYS = cel(f"self.all(k, k.matches('{_LABEL_KEY}'))", "match_labels names labels, e.g. team or example.org/team")
+_LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+
+
 class LabelRequirement(ApiModel):
     """One requirement of a label selector."""
 
@@ -49,13 +57,11 @@ class LabelRequirement(ApiModel):
         )
     )
 
-    key: str = Field(max_length=317, description="The label's key.")
+    key: str = Field(max_length=317, pattern=_LABEL_KEY, description="The label's key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
         description="In, NotIn, Exists or DoesNotExist, as in a Kubernetes label selector."
     )
-    values: list[Annotated[str, Field(max_length=63)]] | None = Field(
-        None, max_length=64, description="For In and NotIn: the values."
-    )
+    values: list[_LabelValue] | None = Field(None, max_length=64, description="For In and NotIn: the values.")
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         match self.operator:
@@ -70,12 +76,31 @@ class LabelRequirement(ApiModel):
 
 
 class LabelSelector(ApiModel):
-    """Selects by labels; all requirements must hold, and an empty selector selects everything."""
+    """Selects by labels; all requirements must hold. The API server drops nulls and, from clients that do not ask it
+    to be strict, names that it does not know, such as matchLabels: what is then left empty would select everything."""
 
-    match_labels: dict[str, Annotated[str, Field(max_length=63)]] | None = Field(
-        None, description="Labels with exactly these values.", json_schema_extra={"maxProperties": 32}
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "has(self.match_labels) && self.match_labels.size() > 0 "
+                "|| has(self.match_expressions) && self.match_expressions.size() > 0",
+                "it must have match_labels or match_expressions; for every namespace, leave namespace_selector out",
+            )
+        )
+    )
+
+    match_labels: dict[str, _LabelValue] | None = Field(
+        None,
+        description="Labels with exactly these values.",
+        json_schema_extra=validations(_LABEL_KEYS, maxProperties=32),
     )
     match_expressions: list[LabelRequirement] | None = Field(None, max_length=32, description="Further requirements.")
+
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether it must be known more of a namespace than its name."""
+        keys = {*(self.match_labels or {}), *(r.key for r in self.match_expressions or ())}
+        return bool(keys - {NAMESPACE_NAME_LABEL})
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         return all(labels.get(key) == value for key, value in (self.match_labels or {}).items()) and all(
@@ -87,7 +112,11 @@ _QUOTA = cel(
     "self.all(k, type(self[k]) == int ? int(self[k]) >= 0 : isQuantity(string(self[k])))",
     'a quota is a quantity of zero or more, e.g. {nvidia.com/gpu: "64", memory: 2Ti}',
 )
-_WEIGHTS = cel("self.all(k, k.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'))", "namespace_weights names namespaces")
+_RESOURCES = cel(
+    "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage', 'pods'] || k.matches('^[a-z0-9.-]+/[A-Za-z0-9._-]+$'))",
+    "a quota names what pods ask for: cpu, memory, ephemeral-storage, nvidia.com/gpu, or pods (their number)",
+)
+_WEIGHTS = cel(f"self.all(k, k.matches('{KEY_PATTERN}'))", "namespace_weights names namespaces")
 
 
 class QueueSpec(ApiModel):
@@ -97,7 +126,7 @@ class QueueSpec(ApiModel):
         None,
         description='The most that the queue\'s jobs may hold at once, by resource, e.g. {nvidia.com/gpu: "64"}; '
         "`pods` counts the pods. A resource that is absent is not limited.",
-        json_schema_extra=validations(_QUOTA, maxProperties=32),
+        json_schema_extra=validations(_RESOURCES, _QUOTA, maxProperties=32),
     )
     strategy: Strategy | None = Field(
         None,
@@ -156,7 +185,10 @@ class QueueStatus(ApiModel):
     observedGeneration: int | None = Field(None, description="The generation of the spec that this status is about.")
 
 
-_NAME = cel("self.metadata.name.size() <= 63", "metadata.name has at most 63 characters")
+_NAME = cel(
+    f"self.metadata.name.matches('{KEY_PATTERN}')",
+    "metadata.name must be a DNS label of at most 63 characters: jobs name it in spec.queue",
+)
 
 
 class QueueObject(ApiModel):

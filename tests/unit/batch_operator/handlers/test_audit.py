@@ -9,6 +9,7 @@ from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.audit import find_jobs, find_pods, list_registry, round_of_all
+from batch_operator.handlers.keys import Key
 from tests.builders import make_batchjob, make_pipeline, make_pod, make_raw_batchjob
 
 
@@ -107,7 +108,7 @@ async def test_pods_of_a_job_that_was_deleted_while_the_operator_was_down_are_le
 
 
 async def test_a_round_looks_at_every_living_job() -> None:
-    seen, queue = Observations(), WorkQueue[tuple[str, str]]()
+    seen, queue = Observations(), WorkQueue[Key]()
     job = make_batchjob()
     seen.jobs.apply("ADDED", job)
     await round_of_all(Lists("500", (job,)), seen, queue)

@@ -6,7 +6,8 @@ import pytest
 from batch_operator.api.report import Report
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.watches import Key, register
+from batch_operator.handlers.keys import Key
+from batch_operator.handlers.watches import register
 from batch_operator.snapshot import NodeRecord
 from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod
 

@@ -7,11 +7,10 @@ from typing import Any
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
-from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.reconcile.plan import Plan
 from batch_operator.reconcile.status_write import as_written
 from batch_operator.snapshot import JobSnapshot, PodRecord, RuleSettings
-from tests.builders import NOW, after, make_batchjob, make_pipeline, make_spec, record_of, seconds
+from tests.builders import NOW, after, make_batchjob, make_pipeline, make_spec, reconcile, record_of, seconds
 
 Place = tuple[str, int, int]
 TRAINING = {"components": {"worker": {"image": "example.org/train:1", "max_parallelism": 8, "restart_scope": "Job"}}}

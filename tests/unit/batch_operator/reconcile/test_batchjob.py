@@ -7,7 +7,6 @@ import pytest
 
 from batch_operator.api.v1alpha1.batchjob import JobStatus
 from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
-from batch_operator.reconcile.batchjob import reconcile
 from tests.builders import (
     NOW,
     admitted,
@@ -17,6 +16,7 @@ from tests.builders import (
     make_pipeline,
     make_snapshot,
     make_spec,
+    reconcile,
     seconds,
     status_of,
 )

@@ -9,7 +9,6 @@ import pytest
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batchjob import JobStatus
 from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
-from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.snapshot import Refusal
 from tests.builders import (
     NOW,
@@ -19,6 +18,7 @@ from tests.builders import (
     make_pod,
     make_snapshot,
     make_spec,
+    reconcile,
     record_of,
     run_to,
     seconds,

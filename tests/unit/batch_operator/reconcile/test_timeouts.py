@@ -11,6 +11,9 @@ from batch_operator.snapshot import Refusal
 from tests.builders import NOW, make_pipeline, seconds
 from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
 
+DELAY = 109
+"""What becomes of 60 s with the uid of make_batchjob()."""
+
 
 def _expired(course: Course) -> list[str]:
     return sorted(delete.name[-3:] for delete in course.plan.expired)
@@ -51,7 +54,7 @@ class TestStart:
         course = Course(inputs(4, 2)).at(0).at(599)
         assert course.plan.requeue_after == seconds(1)
         begin = 0
-        for attempt, delay in enumerate((60, 120)):
+        for attempt, delay in enumerate((DELAY, 2 * DELAY)):
             end = begin + 600
             course.at(end)
             assert all(pod.deleting for pod in course.pods.values())
@@ -84,7 +87,7 @@ class TestStart:
         assert (course.state, course.living) == ("RUNNING", [(0, 1), (1, 0)])
 
     def test_once_it_has_started_the_row_is_broken(self) -> None:
-        course = Course(inputs(2, 1)).at(0).at(600).gone(0).at(601).at(660).runs(0, attempt=1).at(661)
+        course = Course(inputs(2, 1)).at(0).at(600).gone(0).at(601).at(600 + DELAY).runs(0, attempt=1).at(800)
         assert course.ledger.start_timeouts is None
 
     def test_it_can_be_switched_off(self) -> None:

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from batch_operator.api.job_file import JobFile
-from batch_operator.reconcile.batchjob import reconcile
 from batch_operator.resources.configmap import configmap, job_file
 from batch_operator.snapshot import RuleSettings
-from tests.builders import NOW, admitted, make_batchjob, make_pipeline, make_snapshot, make_spec
+from tests.builders import NOW, admitted, make_batchjob, make_pipeline, make_snapshot, make_spec, reconcile
 
 BOMB = base64.b64encode(gzip.compress(b"0" * 64 * 1024 * 1024)).decode()
 CORRUPT = base64.b64encode(gzip.compress(b"{}")[:10] + b"\xff" * 8).decode()

@@ -1,0 +1,26 @@
+"""What the workqueue carries: a job, a queue, or a chore of the scheduler."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+JobKey = tuple[str, str]
+"""(namespace, name) of a BatchJob."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKey:
+    """A Queue whose status may have to be written."""
+
+    name: str
+
+
+class Chore(Enum):
+    """Work for all jobs at once."""
+
+    SCHEDULE = "schedule"
+    """Decide whose turn it is."""
+    TELL = "tell"
+    """Let waiting jobs say their new places, as many as may be told a second."""
+
+
+Key = JobKey | QueueKey | Chore

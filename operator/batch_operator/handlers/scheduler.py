@@ -1,0 +1,335 @@
+"""`Scheduler`: what the queues decide, and who has to be told. Runs as a chore of the workqueue.
+
+It keeps an entry (reconcile.queue_entry) of each job that waits or holds quota, made anew when the job or its pods
+change. A cycle hands a frozen picture of them to scheduling.schedule, and enqueues the jobs whose turn it is. What was
+decided and no status says yet is laid over the entries, so that no cycle gives the same quota away twice, or displaces
+twice for the same job.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.metrics import Metrics
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.rate_limit import TokenBucket
+from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.handlers.keys import Chore, Key, QueueKey
+from batch_operator.reconcile import queue_entry, queue_status
+from batch_operator.reconcile.status import WORDS_AGE, has_news, words_differ
+from batch_operator.scheduling import turns
+from batch_operator.scheduling.decisions import Decisions
+from batch_operator.scheduling.observed import DISPLACE_AFTER, Cluster, Holder, Node, WaitingJob
+from batch_operator.scheduling.positions import EXACT
+from batch_operator.scheduling.schedule import schedule
+from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
+
+MOVES_PER_SECOND = 10.0
+MOVES_AT_ONCE = 10.0
+"""Places told anew: together no more than 20 in any second (design section 3)."""
+QUEUE_SECONDS = 1.0
+"""A Queue's status is written at most this often."""
+READ_AT_ONCE = 500
+READ_AGAIN_SECONDS = 0.05
+"""So many waiting jobs are compared with what was decided, and then so long others get the processor."""
+SHARE_OF_TIME = 5
+"""A cycle that took 10 ms is followed by 40 ms for everything else."""
+
+log = structlog.get_logger(__name__)
+Entry = WaitingJob | Holder
+
+
+class Scheduler:
+    """`now`: the wall clock of the reconciles, whole seconds; `clock`: monotonic seconds."""
+
+    def __init__(
+        self,
+        seen: Observations,
+        queue: WorkQueue[Key],
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        displace_after: timedelta = DISPLACE_AFTER,
+    ) -> None:
+        self._seen = seen
+        self._queue = queue
+        self._now = now
+        self._clock = clock
+        self._displace_after = displace_after
+        self._metrics = metrics
+        self._entries: dict[str, Entry] = {}
+        self._asks: dict[str, WaitingJob] = {}
+        self._answered: set[str] = set()
+        self._versions: dict[str, str] = {}
+        self._displaced_at: dict[str, datetime] = {}
+        self._not_before = 0.0
+        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
+        self._fronts: deque[str] = deque()
+        self._rest: deque[str] = deque()
+        self._front_is_due = True
+        self._has_old_words = False
+        self._queue_written: dict[str, float] = {}
+        seen.jobs.subscribe(self._job_changed)
+        seen.pods.subscribe(self._pod_changed)
+        seen.queues.subscribe(self._queue_changed)
+        seen.nodes.subscribe(self._node_changed)
+
+    # -- what changes the picture
+
+    def ask(self, job: BatchJob, asks: WaitingJob) -> None:
+        """A job without a status, resolved, wants to know its turn."""
+        if self._asks.get(job.uid) != asks:
+            self._answered.discard(job.uid)
+        self._asks[job.uid] = asks
+        self._note(job.uid)
+        self._wake()
+
+    def _job_changed(self, old: BatchJob | None, new: BatchJob | None) -> None:
+        job = new or old
+        assert job is not None, "a change has an old or a new side"
+        self._asks.pop(job.uid, None)  # made of what the job was; its pass asks again
+        self._answered.discard(job.uid)
+        if new is None:
+            self._seen.telling.discard(job.uid)
+        self._note(job.uid)
+
+    def _pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
+        if (old is not None and old.is_live) != (new is not None and new.is_live):
+            pod = new or old
+            assert pod is not None, "a change has an old or a new side"
+            self._note(pod.owner_uid)
+
+    def _queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
+        queue = new or old
+        assert queue is not None, "a change has an old or a new side"
+        if old is not None and new is not None and old.generation == new.generation:
+            return  # our own status
+        if queue.selector is not None and queue.selector.asks_for_labels:
+            for entry in self._entries.values():
+                if isinstance(entry, WaitingJob) and entry.queue == queue.name:
+                    self._queue.add((entry.namespace, entry.name))  # its pass reads its namespace
+        self._wake()
+
+    def _node_changed(self, old: NodeRecord | None, new: NodeRecord | None) -> None:
+        if old is None or new is None or _offers(old) != _offers(new):
+            self._wake()
+
+    def _note(self, uid: str) -> None:
+        """The job's entry as it is now."""
+        if not uid:
+            return
+        job, pods = self._seen.jobs.get(uid), self._seen.pods.by_owner(uid)
+        entry: Entry | None = queue_entry.orphaned(uid, pods)
+        if job is not None:
+            entry = queue_entry.entry(job, pods, self._seen.pods_given_up, self._asks.get(uid))
+        before = self._entries.get(uid)
+        if entry is None:
+            self._entries.pop(uid, None)
+        else:
+            self._entries[uid] = entry
+        if entry != before:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._queue.add_after(Chore.SCHEDULE, self._not_before - self._clock())
+
+    # -- one cycle
+
+    def run(self) -> None:
+        """Decides, and enqueues whom it concerns."""
+        began = self._clock()
+        self._forget_what_status_says()
+        cluster = self._cluster()
+        decisions = schedule(cluster)
+        waiting = {job.uid: job for job in cluster.waiting}
+        for uid in decisions.admit:
+            self._seen.granted[uid] = waiting[uid]
+            self._decided(uid, waiting[uid], "Admitted", f"its turn in Queue {waiting[uid].queue}")
+        for victim in decisions.preempt:
+            self._seen.displaced[victim.uid] = Displaced(victim.detail, victim.preemptor)
+            self._displaced_at[victim.uid] = cluster.now
+            self._decided(victim.uid, self._entries[victim.uid], "Preempted", victim.detail)
+        for uid in self._asks.keys() - self._answered:
+            if uid in decisions.pending:  # one that has no status yet is told at once
+                self._answered.add(uid)
+                self._queue.add((self._asks[uid].namespace, self._asks[uid].name))
+        self._seen.decisions = decisions
+        self._to_compare(decisions)
+        for name in decisions.queues:
+            self._queue.add(QueueKey(name))
+        self._queue.add(Chore.TELL)
+        if decisions.next_at is not None:
+            self._queue.add_after(Chore.SCHEDULE, (decisions.next_at - cluster.now).total_seconds())
+        took = self._clock() - began
+        self._not_before = began + SHARE_OF_TIME * took
+        self._metrics.scheduled(took)
+
+    def _decided(self, uid: str, entry: Entry, reason: str, words: str) -> None:
+        job = self._seen.jobs.get(uid)
+        self._versions[uid] = job.resource_version if job is not None else ""
+        log.info(words, namespace=entry.namespace, name=entry.name, reason=reason, queue=entry.queue)
+        self._queue.add((entry.namespace, entry.name))
+
+    def _forget_what_status_says(self) -> None:
+        """A decision is over once the job has moved on: it was carried out, or the write that was to do so, made for an
+        older version of the job, can only be refused."""
+        seen = self._seen
+        for uid in {*seen.granted, *seen.displaced}:
+            job, entry = seen.jobs.get(uid), self._entries.get(uid)
+            granted = seen.granted.get(uid)
+            asks_otherwise = granted is not None and isinstance(entry, WaitingJob) and entry != granted
+            if job is None or job.resource_version != self._versions[uid] or asks_otherwise:
+                self._forget(uid)
+        for uid, displaced in list(seen.displaced.items()):
+            if displaced.preemptor and not isinstance(self._entries.get(displaced.preemptor), WaitingJob):
+                self._forget(uid)  # who was to get its quota wants it no more
+
+    def _forget(self, uid: str) -> None:
+        self._seen.granted.pop(uid, None)
+        self._seen.displaced.pop(uid, None)
+        self._displaced_at.pop(uid, None)
+        self._versions.pop(uid, None)
+
+    def _cluster(self) -> Cluster:
+        seen, now = self._seen, self._now()
+        waiting: list[WaitingJob] = []
+        holders: list[Holder] = []
+        for uid, entry in self._entries.items():
+            granted, displaced = seen.granted.get(uid), seen.displaced.get(uid)
+            if granted is not None:
+                holders.append(_assumed(granted, entry, now))
+            elif isinstance(entry, WaitingJob):
+                waiting.append(entry)
+            elif displaced is not None and entry.ending_since is None:
+                since = self._displaced_at[uid]
+                holders.append(replace(entry, ending_since=since, preempted_for=displaced.preemptor))
+            else:
+                holders.append(entry)
+        return Cluster(
+            now=now,
+            queues={record.name: record for record in seen.queues.values()},
+            waiting=tuple(waiting),
+            holders=tuple(holders),
+            namespaces={name: known.labels for name, known in seen.namespace_labels.items()},
+            nodes=tuple(_node(record) for record in seen.nodes.values() if _takes_pods(record)),
+            displace_after=self._displace_after,
+        )
+
+    # -- what is told of it
+
+    def tell(self) -> float | None:
+        """Lets as many waiting jobs say their new place as may be told now -> seconds until there is more to do."""
+        decisions = self._seen.decisions
+        for _ in range(READ_AT_ONCE):
+            line = self._fronts if self._fronts and (self._front_is_due or not self._rest) else self._rest
+            if not line:
+                if self._has_old_words:
+                    self._has_old_words = False
+                    self._queue.add_after(Chore.SCHEDULE, WORDS_AGE.total_seconds())
+                return None
+            uid = line[0]
+            if uid not in self._seen.telling and self._has_news(decisions, uid):
+                if not self._moves.take():
+                    return self._moves.seconds_to_next()
+                entry = self._entries[uid]
+                self._seen.telling.add(uid)
+                self._queue.add((entry.namespace, entry.name))
+                self._front_is_due = line is self._rest
+            line.popleft()
+        return READ_AGAIN_SECONDS
+
+    def _to_compare(self, decisions: Decisions) -> None:
+        """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,
+        of whom the ones not reached since the cycle before come first."""
+        self._fronts = deque(uid for uid, place in decisions.positions.items() if place <= EXACT)
+        left = [uid for uid in self._rest if uid in decisions.pending]
+        known = {*left, *self._fronts}
+        self._rest = deque([*left, *(uid for uid in decisions.pending if uid not in known)])
+
+    def _has_news(self, decisions: Decisions, uid: str) -> bool:
+        job = self._seen.jobs.get(uid)
+        if job is None or uid in self._seen.granted or not isinstance(self._entries.get(uid), WaitingJob):
+            return False
+        if job.status.status is None or job.spec.suspend:  # not told of it yet, or not by its queue
+            return False
+        turn = turns.of(decisions, uid, job.spec.queue, tell=True)
+        if turn is None or has_news(job.status, turn, self._now()):
+            return turn is not None
+        self._has_old_words |= words_differ(job.status, turn)
+        return False
+
+    def passed(self, job: BatchJob) -> None:
+        """A pass over the job went well: whatever it was to tell is written, and it has looked at its pods' nodes."""
+        if job.uid in self._seen.telling:
+            self._seen.telling.discard(job.uid)
+            self._fronts.append(job.uid)  # what was decided meanwhile
+            self._queue.add(Chore.TELL)
+        if self._seen.pods_given_up:
+            self._note(job.uid)
+
+    def queue_status(self, name: str) -> tuple[QueueRecord, QueueStatus] | None:
+        """What a Queue's status should say; None where it does, or where there is none."""
+        record = self._seen.queues.get_by_name("", name)
+        state = self._seen.decisions.queues.get(name)
+        if record is None or state is None:
+            return None
+        wanted = queue_status.wanted(record, state, self._first(name), self._now())
+        return None if wanted == record.status else (record, wanted)
+
+    def wait_to_write(self, queue: str) -> float:
+        """0, and it counts as written, where the Queue's status may be written now; else the seconds to wait."""
+        wait = self._queue_written.get(queue, 0.0) + QUEUE_SECONDS - self._clock()
+        if wait > 0:
+            return wait
+        if not self._moves.take():
+            return self._moves.seconds_to_next()
+        self._queue_written[queue] = self._clock()
+        return 0.0
+
+    def _first(self, queue: str) -> str:
+        """The first in a queue's line and what it waits for."""
+        for uid in self._waiting_in(queue):
+            turn = turns.of(self._seen.decisions, uid, queue, tell=False)
+            if turn is not None:
+                entry = self._entries[uid]
+                return f"{entry.namespace}/{entry.name}: {turn.words}"
+        return ""
+
+    def _waiting_in(self, queue: str) -> Iterator[str]:
+        for uid in self._seen.decisions.positions:
+            entry = self._entries.get(uid)
+            if isinstance(entry, WaitingJob) and entry.queue == queue:
+                yield uid
+
+
+def _assumed(granted: WaitingJob, entry: Entry, now: datetime) -> Holder:
+    """A job that is admitted, though no status says so yet; `entry`: pods of an earlier round may be left."""
+    beside = entry.pods if isinstance(entry, Holder) else ()
+    return Holder(
+        uid=granted.uid,
+        namespace=granted.namespace,
+        name=granted.name,
+        queue=granted.queue,
+        pods=(*granted.pods, *beside),
+        admitted_at=now,
+        priority=granted.priority,
+        preemptions=granted.preemptions,
+    )
+
+
+def _takes_pods(record: NodeRecord) -> bool:
+    return record.takes_pods and not record.out_of_service
+
+
+def _offers(record: NodeRecord) -> tuple[object, ...]:
+    return (_takes_pods(record), record.allocatable, record.labels)
+
+
+def _node(record: NodeRecord) -> Node:
+    return Node(record.name, dict(record.allocatable), record.labels)

@@ -1,0 +1,178 @@
+"""A job as the scheduler sees it: one that waits, or one that holds quota; read off the stored objects alone.
+
+So a restarted operator knows who holds what as soon as it has listed jobs and pods. Called by handlers.scheduler for
+every job that changes, by reconcile.batchjob for one that has no status yet, by reconcile.admission.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from batch_operator.api import quantities
+from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batchjob import (
+    AdmissionLedger,
+    BatchJob,
+    BatchJobStatus,
+    JobStatus,
+    Ledger,
+    PodRequest,
+)
+from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.reconcile import rounds
+from batch_operator.reconcile.rounds import Round
+from batch_operator.resources import pod as pods_of
+from batch_operator.scheduling.observed import Holder, PodSet, WaitingJob
+from batch_operator.snapshot import PodRecord
+
+_REFUSED = (Reason.NAMESPACE_QUOTA, Reason.CREATE_REFUSED)
+
+
+def asked(file: JobFile, begun: Mapping[str, Round]) -> dict[str, PodRequest]:
+    """What a round asks for, by component, as the ledger keeps it."""
+    return {
+        name: PodRequest(
+            count=len(known.open_indexes),
+            requests=pods_of.requests(file.components[name].resources) or None,
+            node_selector=pods_of.node_selector(file.components[name]) or None,
+            labels_above=pods_of.labels_above(file.components[name]) or None,
+        )
+        for name, known in begun.items()
+    }
+
+
+def shape(asks: Mapping[str, PodRequest]) -> str:
+    """Equal for what asks for the same; as WaitingJob.shape."""
+    return repr(_podsets(asks))
+
+
+def entry(
+    job: BatchJob, pods: Iterable[PodRecord], gone: Collection[str] = (), asks: WaitingJob | None = None
+) -> WaitingJob | Holder | None:
+    """None: nothing that the queue need know of. `pods`: of this job; `gone`: uids of pods whose node is no more;
+    `asks`: what a job without a ledger asks for."""
+    live = [pod for pod in pods if pod.is_live and pod.uid not in gone]
+    ledger = job.status.ledger
+    if ledger is None or ledger.admission is None or job.unreadable_status:
+        return _of_pods(job, live, ledger) if live else None if job.deleting or job.status.has_ended else asks
+    if not job.status.has_ended and job.status.status is not None and not is_waiting(job.status):
+        return _holder(job, ledger, ledger.admission, live)
+    if live:
+        return _of_pods(job, live, ledger)
+    if job.status.has_ended or job.deleting:
+        return None
+    return waiting(job)
+
+
+def orphaned(uid: str, pods: Iterable[PodRecord]) -> Holder | None:
+    """Of a job that is no more, whose pods are not gone yet."""
+    live = [pod for pod in pods if pod.is_live]
+    if not live:
+        return None
+    first = live[0]
+    asked_to_go = [when for pod in live if (when := pod.deletion_asked_at or pod.created_at) is not None]
+    assert first.created_at is not None, "the API server dates its pods"
+    return Holder(
+        uid=uid,
+        namespace=first.namespace,
+        name=first.job_name,
+        queue=first.queue,
+        pods=_sets(live),
+        admitted_at=first.created_at,
+        ending_since=max(asked_to_go),
+    )
+
+
+def is_waiting(status: BatchJobStatus) -> bool:
+    """PENDING and PREEMPTED jobs wait, but for those whose pods are authorised and only refused."""
+    if status.status not in (JobStatus.PENDING, JobStatus.PREEMPTED):
+        return False
+    admitted = next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
+    return admitted is None or admitted.reason not in _REFUSED
+
+
+def due(ledger: Ledger, known: Mapping[str, Round]) -> datetime | None:
+    """When a job that waits may be admitted again, the end of its back-off; None: it has none."""
+    waits = [r.next_retry.get(index) for r in known.values() for index in r.open_indexes]
+    retries = [when for when in waits if when is not None]
+    first = min(retries) if retries and len(retries) == len(waits) else None
+    return max((m for m in (ledger.next_admission, first) if m is not None), default=None)
+
+
+def waiting(job: BatchJob) -> WaitingJob:
+    """A job whose ledger says what it asks for."""
+    ledger = job.status.ledger
+    assert ledger is not None, "it has asked"
+    assert ledger.admission is not None, "it has asked"
+    record = ledger.admission
+    return WaitingJob(
+        uid=job.uid,
+        namespace=job.namespace,
+        name=job.name,
+        queue=job.spec.queue,
+        pods=_podsets(record.pods),
+        queued_at=record.queued_at or job.created_at,
+        priority=record.priority or 0,
+        preemptions=_preemptions(job, ledger),
+        suspended=bool(job.spec.suspend),
+        not_before=due(ledger, rounds.read(ledger.components)),
+        waiting_since=ledger.waiting_since,
+    )
+
+
+def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: Iterable[PodRecord]) -> Holder:
+    """What status authorises, and what is there beside it: pods of earlier rounds and attempts."""
+    stopping = ledger.stopping
+    known = rounds.read(ledger.components) if stopping is None else {}
+    current = {(name, i, r.attempt_of(i)) for name, r in known.items() for i in r.open_indexes}
+    authorised = {
+        name: record.pods[name].model_copy(update={"count": len(r.open_indexes)})
+        for name, r in known.items()
+        if name in record.pods
+    }
+    beside = [pod for pod in live if (pod.component, pod.index, pod.attempt) not in current]
+    return Holder(
+        uid=job.uid,
+        namespace=job.namespace,
+        name=job.name,
+        queue=record.queue or job.spec.queue,
+        pods=(*_podsets(authorised), *_sets(beside)),
+        admitted_at=record.admitted_at or job.created_at,
+        priority=record.priority or 0,
+        preemptions=_preemptions(job, ledger),
+        ending_since=stopping.since if stopping else None,
+        preempted_for=(stopping.preemptor or "") if stopping else "",
+    )
+
+
+def _of_pods(job: BatchJob, live: list[PodRecord], ledger: Ledger | None) -> Holder:
+    """Pods that are to go, of a job that has ended or waits."""
+    left = orphaned(job.uid, live)
+    assert left is not None, "asked where pods live"
+    record = ledger.admission if ledger else None
+    queue = left.queue or (record.queue if record else None) or job.spec.queue
+    return replace(left, queue=queue, priority=(record.priority or 0) if record else 0)
+
+
+def _preemptions(job: BatchJob, ledger: Ledger) -> int:
+    return (job.status.preemption_count or 0) - (ledger.preemption_base or 0)
+
+
+def _podsets(asks: Mapping[str, PodRequest]) -> tuple[PodSet, ...]:
+    return tuple(
+        PodSet(
+            count=ask.count,
+            requests=tuple(
+                sorted((resource, quantities.parse(amount)) for resource, amount in (ask.requests or {}).items())
+            ),
+            node_selector=tuple(sorted((ask.node_selector or {}).items())),
+            labels_above=tuple(sorted((ask.labels_above or {}).items())),
+        )
+        for _, ask in sorted(asks.items())
+        if ask.count
+    )
+
+
+def _sets(pods: Iterable[PodRecord]) -> tuple[PodSet, ...]:
+    return tuple(PodSet(count, requests) for requests, count in Counter(pod.requests for pod in pods).items())
