@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from batch_operator.api import quantities
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector, Preemption, QueueRecord, Stop, Strategy, decode_queue
@@ -16,6 +18,7 @@ from tests.cluster.kubectl import Kubectl
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds")]
 
 API_VERSION = "batch-operator.dev/v1alpha1"
+SAMPLE = Path(__file__).resolve().parents[2] / "manifests/samples/queue.yaml"
 NEEDS_AN_OPERAND = {"key": "tier", "operator": "In"}
 
 
@@ -127,6 +130,13 @@ class TestAccepted:
         read = as_read(kubectl, queue(**selector(**given))).selector
         assert isinstance(read, LabelSelector)
         assert (read.selects(selects), read.selects(leaves)) == (True, False)
+
+    def test_the_sample(self, kubectl: Kubectl) -> None:
+        objects = list(yaml.safe_load_all(SAMPLE.read_text()))
+        read = [as_read(kubectl, found) for found in objects if found["kind"] == "Queue"]
+        assert [(record.name, record.problem) for record in read] == [("research", ""), ("default", "")]
+        assert read[0].selector is not None
+        assert not read[0].selector.asks_for_labels
 
     @pytest.mark.parametrize("name", ["default", "a" * 63, "7"], ids=["default", "long", "digit"])
     def test_names_that_a_job_can_give(self, kubectl: Kubectl, name: str) -> None:
