@@ -194,7 +194,7 @@ async def _read_namespace(client: Reader, seen: Observations, job: BatchJob, now
     try:
         labels = (await client.get(NAMESPACES.path(name=job.namespace)))["metadata"].get("labels") or {}
     except (NotFound, Forbidden):
-        labels = {}
+        labels = None
     seen.namespace_labels[job.namespace] = NamespaceLabels(labels, now)
 
 

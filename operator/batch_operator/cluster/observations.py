@@ -23,7 +23,8 @@ from batch_operator.snapshot import Displaced, NodeRecord, PipelineRecord, PodRe
 class NamespaceLabels:
     """A namespace's labels, and when they were read."""
 
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | None
+    """None: they may not be read."""
     read_at: datetime
 
 

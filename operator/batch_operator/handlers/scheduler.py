@@ -216,7 +216,9 @@ class Scheduler:
             queues={record.name: record for record in seen.queues.values()},
             waiting=tuple(waiting),
             holders=tuple(holders),
-            namespaces={name: known.labels for name, known in seen.namespace_labels.items()},
+            namespaces={
+                name: known.labels for name, known in seen.namespace_labels.items() if known.labels is not None
+            },
             nodes=tuple(_node(record) for record in seen.nodes.values() if _takes_pods(record)),
             displace_after=self._displace_after,
         )

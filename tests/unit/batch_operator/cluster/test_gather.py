@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import LabelSelector, QueueRecord
 from batch_operator.cluster.client import Listing
 from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.gather import job_snapshot
@@ -21,6 +22,7 @@ from tests.builders import (
     make_pod,
     make_raw_pod,
     make_snapshot,
+    make_spec,
     run_to,
 )
 from tests.unit.batch_operator.reconcile.course import Course, inputs
@@ -213,3 +215,35 @@ async def test_no_pod_is_asked_for_while_a_job_is_suspended() -> None:
     reader = Reader({})
     await snapshot_of(reader, Observations(), course.at(5).job)
     assert not [path for path in reader.asked if "/pods/" in path]
+
+
+NAMESPACE = "/api/v1/namespaces/team-a"
+
+
+def by_labels(key: str = "tier") -> Observations:
+    """A Queue that selects namespaces by this label."""
+    selector = LabelSelector.model_validate({"match_expressions": [{"key": key, "operator": "Exists"}]})
+    seen = Observations()
+    seen.queues.apply("ADDED", QueueRecord("research", "q", "1", selector=selector))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("objects", "labels"),
+    [({NAMESPACE: {"metadata": {"labels": {"tier": "gold"}}}}, {"tier": "gold"}), ({}, None)],
+    ids=["read", "not-to-be-had"],
+)
+async def test_a_namespaces_labels_are_read_once_for_a_queue_that_asks(objects: Any, labels: Any) -> None:
+    seen, reader = by_labels(), Reader(objects)
+    for name in ("one", "two"):
+        await snapshot_of(reader, seen, make_batchjob(make_spec(queue="research"), name=name))
+    await snapshot_of(reader, seen, make_batchjob(make_spec(queue="another")))
+    assert reader.asked == [NAMESPACE]
+    assert seen.namespace_labels["team-a"].labels == labels
+
+
+async def test_a_namespaces_name_is_no_label_to_read() -> None:
+    reader = Reader({})
+    seen = by_labels("kubernetes.io/metadata.name")
+    await snapshot_of(reader, seen, make_batchjob(make_spec(queue="research")))
+    assert reader.asked == []
