@@ -8,7 +8,7 @@ twice for the same job.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -74,6 +74,7 @@ class Scheduler:
         self._rest: deque[str] = deque()
         self._front_is_due = True
         self._has_old_words = False
+        self._labels_used: dict[str, Mapping[str, str]] = {}
         self._queue_written: dict[str, float] = {}
         seen.jobs.subscribe(self._job_changed)
         seen.pods.subscribe(self._pod_changed)
@@ -198,6 +199,9 @@ class Scheduler:
 
     def _cluster(self) -> Cluster:
         seen, now = self._seen, self._now()
+        self._labels_used = {
+            name: labels for name in seen.namespace_labels if (labels := self._labels(name)) is not None
+        }
         waiting: list[WaitingJob] = []
         holders: list[Holder] = []
         for uid, entry in self._entries.items():
@@ -216,12 +220,14 @@ class Scheduler:
             queues={record.name: record for record in seen.queues.values()},
             waiting=tuple(waiting),
             holders=tuple(holders),
-            namespaces={
-                name: known.labels for name, known in seen.namespace_labels.items() if known.labels is not None
-            },
+            namespaces=self._labels_used,
             nodes=tuple(_node(record) for record in seen.nodes.values() if _takes_pods(record)),
             displace_after=self._displace_after,
         )
+
+    def _labels(self, namespace: str) -> Mapping[str, str] | None:
+        known = self._seen.namespace_labels.get(namespace)
+        return known.labels if known is not None else None
 
     # -- what is told of it
 
@@ -274,6 +280,8 @@ class Scheduler:
             self._queue.add(Chore.TELL)
         if self._seen.pods_given_up:
             self._note(job.uid)
+        if self._labels(job.namespace) != self._labels_used.get(job.namespace):
+            self._wake()
 
     def queue_status(self, name: str) -> tuple[QueueRecord, QueueStatus] | None:
         """What a Queue's status should say; None where it does, or where there is none."""
