@@ -33,6 +33,11 @@ class OperatorProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
 
+    def cpu_seconds(self) -> float:
+        """What it has computed so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     async def kill(self) -> None:
         """kill -9; returns when the process is gone."""
         self.signal(signal.SIGKILL)
