@@ -36,14 +36,14 @@ EDGES: dict[JobStatus | None, dict[JobStatus, str]] = {
         RUNNING: "a pod runs",
         COMPLETED: "fast pods",
         FAILED: "limits, bad exit, a pod that cannot start",
-        PREEMPTED: "all pods lost to preemption",
+        PREEMPTED: "all pods lost to preemption, or displaced in its queue",
         CANCELLED: "cancel",
     },
     RUNNING: {
         PENDING: "suspend, back-off",
         COMPLETED: "every input ended, within policy",
         FAILED: "limits, timeouts, bad exit",
-        PREEMPTED: "the last pods lost to preemption",
+        PREEMPTED: "the last pods lost to preemption, or displaced in its queue",
         CANCELLED: "cancel",
     },
     PREEMPTED: {
