@@ -16,6 +16,7 @@ import structlog
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus
 from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.gather import LABELS_AGE
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.rate_limit import TokenBucket
@@ -75,6 +76,7 @@ class Scheduler:
         self._front_is_due = True
         self._has_old_words = False
         self._labels_used: dict[str, Mapping[str, str]] = {}
+        self._lookouts: dict[str, str] = {}
         self._queue_written: dict[str, float] = {}
         seen.jobs.subscribe(self._job_changed)
         seen.pods.subscribe(self._pod_changed)
@@ -147,6 +149,7 @@ class Scheduler:
         began = self._clock()
         self._forget_what_status_says()
         cluster = self._cluster()
+        self._look_out_for_labels(cluster)
         decisions = schedule(cluster)
         waiting = {job.uid: job for job in cluster.waiting}
         for uid in decisions.admit:
@@ -170,6 +173,15 @@ class Scheduler:
         took = self._clock() - began
         self._not_before = began + SHARE_OF_TIME * took
         self._metrics.scheduled(took)
+
+    def _look_out_for_labels(self, cluster: Cluster) -> None:
+        """Namespaces are not watched. Where a Queue selects by their labels, one waiting job of each has its passes
+        anyhow, which read the labels again."""
+        asking = {name for name, queue in cluster.queues.items() if queue.selector and queue.selector.asks_for_labels}
+        self._lookouts = {}
+        for job in cluster.waiting if asking else ():
+            if job.queue in asking and self._lookouts.setdefault(job.namespace, job.uid) == job.uid:
+                self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
 
     def _decided(self, uid: str, entry: Entry, reason: str, words: str) -> None:
         job = self._seen.jobs.get(uid)
@@ -282,6 +294,8 @@ class Scheduler:
             self._note(job.uid)
         if self._labels(job.namespace) != self._labels_used.get(job.namespace):
             self._wake()
+        elif self._lookouts.get(job.namespace) == job.uid:
+            self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
 
     def queue_status(self, name: str) -> tuple[QueueRecord, QueueStatus] | None:
         """What a Queue's status should say; None where it does, or where there is none."""
