@@ -165,7 +165,7 @@ async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> N
 
 def _turn(seen: Observations, job: BatchJob) -> Turn | None:
     granted = seen.granted.get(job.uid)
-    if granted is not None:
+    if granted is not None and granted.queue == job.spec.queue:
         return Turn(is_granted=True, shape=granted.shape)
     return turns.of(seen.decisions, job.uid, job.spec.queue, tell=job.uid in seen.telling)
 

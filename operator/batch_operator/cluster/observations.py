@@ -57,7 +57,7 @@ class Observations:
     decisions: Decisions = Decisions()
     """What the queues decided last. Written by handlers.scheduler, as are the next three."""
     granted: dict[str, WaitingJob] = field(default_factory=dict)
-    """Admissions that status does not say yet, by job uid."""
+    """Admissions that status does not say yet, by job uid: what was asked for."""
     displaced: dict[str, Displaced] = field(default_factory=dict)
     """Preemptions likewise."""
     telling: set[str] = field(default_factory=set)

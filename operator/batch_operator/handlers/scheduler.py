@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus, Stop
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.gather import LABELS_AGE
 from batch_operator.cluster.metrics import Metrics
@@ -67,7 +67,6 @@ class Scheduler:
         self._entries: dict[str, Entry] = {}
         self._asks: dict[str, WaitingJob] = {}
         self._answered: set[str] = set()
-        self._versions: dict[str, str] = {}
         self._displaced_at: dict[str, datetime] = {}
         self._not_before = 0.0
         self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
@@ -154,11 +153,11 @@ class Scheduler:
         waiting = {job.uid: job for job in cluster.waiting}
         for uid in decisions.admit:
             self._seen.granted[uid] = waiting[uid]
-            self._decided(uid, waiting[uid], "Admitted", f"its turn in Queue {waiting[uid].queue}")
+            self._decided(waiting[uid], "Admitted", f"its turn in Queue {waiting[uid].queue}")
         for victim in decisions.preempt:
             self._seen.displaced[victim.uid] = Displaced(victim.detail, victim.preemptor)
             self._displaced_at[victim.uid] = cluster.now
-            self._decided(victim.uid, self._entries[victim.uid], "Preempted", victim.detail)
+            self._decided(self._entries[victim.uid], "Preempted", victim.detail)
         for uid in self._asks.keys() - self._answered:
             if uid in decisions.pending:  # one that has no status yet is told at once
                 self._answered.add(uid)
@@ -183,31 +182,42 @@ class Scheduler:
             if job.queue in asking and self._lookouts.setdefault(job.namespace, job.uid) == job.uid:
                 self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
 
-    def _decided(self, uid: str, entry: Entry, reason: str, words: str) -> None:
-        job = self._seen.jobs.get(uid)
-        self._versions[uid] = job.resource_version if job is not None else ""
+    def _decided(self, entry: Entry, reason: str, words: str) -> None:
         log.info(words, namespace=entry.namespace, name=entry.name, reason=reason, queue=entry.queue)
         self._queue.add((entry.namespace, entry.name))
 
     def _forget_what_status_says(self) -> None:
-        """A decision is over once the job has moved on: it was carried out, or the write that was to do so, made for an
-        older version of the job, can only be refused."""
+        """A decision stands until the job's status says it, or the job asks for something else: a pass that carries it
+        out may be under way, however often the job is written meanwhile."""
         seen = self._seen
-        for uid in {*seen.granted, *seen.displaced}:
-            job, entry = seen.jobs.get(uid), self._entries.get(uid)
-            granted = seen.granted.get(uid)
-            asks_otherwise = granted is not None and isinstance(entry, WaitingJob) and entry != granted
-            if job is None or job.resource_version != self._versions[uid] or asks_otherwise:
-                self._forget(uid)
+        for uid, granted in list(seen.granted.items()):
+            if not self._may_still_be_admitted(uid, granted):
+                del seen.granted[uid]
         for uid, displaced in list(seen.displaced.items()):
-            if displaced.preemptor and not isinstance(self._entries.get(displaced.preemptor), WaitingJob):
-                self._forget(uid)  # who was to get its quota wants it no more
+            entry = self._entries.get(uid)
+            if (
+                not isinstance(entry, Holder)
+                or entry.ending_since is not None
+                or not self._must_still_go(uid, displaced)
+            ):
+                del seen.displaced[uid]
+                self._displaced_at.pop(uid, None)
 
-    def _forget(self, uid: str) -> None:
-        self._seen.granted.pop(uid, None)
-        self._seen.displaced.pop(uid, None)
-        self._displaced_at.pop(uid, None)
-        self._versions.pop(uid, None)
+    def _may_still_be_admitted(self, uid: str, granted: WaitingJob) -> bool:
+        job, entry = self._seen.jobs.get(uid), self._entries.get(uid)
+        if job is None or entry is None:
+            return False
+        if isinstance(entry, WaitingJob):
+            return not entry.suspended and (entry.queue, entry.shape) == (granted.queue, granted.shape)
+        # it holds: by its status, or pods of an earlier round have come up
+        return job.status.status is None or queue_entry.is_waiting(job.status)
+
+    def _must_still_go(self, uid: str, displaced: Displaced) -> bool:
+        if displaced.preemptor:
+            wants = isinstance(self._entries.get(displaced.preemptor), WaitingJob)
+            return wants and displaced.preemptor not in self._seen.granted
+        queue = self._seen.queues.get_by_name("", self._entries[uid].queue)
+        return queue is not None and queue.stop is Stop.HOLD_AND_DRAIN
 
     def _cluster(self) -> Cluster:
         seen, now = self._seen, self._now()
