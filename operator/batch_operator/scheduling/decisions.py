@@ -37,6 +37,8 @@ class Pending(NamedTuple):
     """Who holds what is missing: resource, namespace, amount; the greatest first."""
     reserved_for: str = ""
     """The job for which quota is held back that this one would need."""
+    promised: bool = False
+    """Some of what is missing is free, but kept for jobs that wait for a preemption."""
     behind: str = ""
     """StrictFIFO: the first in line, which blocks this one."""
     victims: tuple[str, ...] = ()

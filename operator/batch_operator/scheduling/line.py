@@ -21,6 +21,9 @@ from batch_operator.scheduling.shares import Needs, Shares
 ENDING_PATIENCE = timedelta(minutes=5)
 """Pods that take longer to end are not counted upon: their node may be dead, and others can give way instead."""
 
+NEVER = -(2**31) - 1
+"""Below every priority."""
+
 
 @dataclass
 class Line:
@@ -45,6 +48,8 @@ class Line:
     reservation: Reservation | None = None
     blocker: WaitingJob | None = None
     """StrictFIFO: the first in line."""
+    promised: list[int] = field(init=False)
+    """What is free, but kept for those that wait for a preemption."""
     wake_at: set[datetime] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -54,18 +59,22 @@ class Line:
         self._holder_needs = {holder.uid: self.shares.needs(holder.request) for holder in self.holders}
         self.free = list(quota.values())
         self.coming = [0] * len(quota)
+        self.promised = [0] * len(quota)
         self._giving: dict[str, list[Holder]] = {}
         for holder in self.holders:
             needs = self._holder_needs[holder.uid]
             self.shares.add(holder.namespace, needs)
             _take(self.free, needs)
-            if holder.ending_since is not None and (due := holder.ending_since + ENDING_PATIENCE) > self.now:
+            if holder.ending_since is None:
+                continue
+            if (due := holder.ending_since + holder.grace + ENDING_PATIENCE) > self.now:
                 self.wake_at.add(due)
                 _give(self.coming, needs)
                 self._giving.setdefault(holder.preempted_for, []).append(holder)
         self._giving.pop("", None)
         self._cheapest: list[Candidate] | None = None
         self._hopeless: dict[str, int] = {}
+        self._withheld: set[int] = set()
 
     def needs_of(self, job: WaitingJob) -> Needs:
         return self.shares.needs_of(job)
@@ -74,28 +83,42 @@ class Line:
         return self.levels.effective(job.priority, job.preemptions)
 
     def run(self) -> None:
-        """Goes down the line once."""
+        """Goes down the line once.
+
+        What was blocked once is blocked for all that ask for the same and have no better right to displace others.
+        """
         heap = [
             (-self.level_of(jobs[0]), self.shares.of(jobs[0].namespace), jobs[0].order, jobs, 0)
             for jobs in self._candidates()
         ]
         heapify(heap)
-        while heap:
+        waits: list[WaitingJob] = []
+        blocked: dict[str, int] = {}
+        while heap and self.blocker is None:
             level, share, order, jobs, place = heap[0]
             job = jobs[place]
+            if self.reservation is not None and job.priority <= blocked.get(job.shape, NEVER):
+                heappop(heap)
+                continue
             actual = self.shares.of(job.namespace)
             if actual != share:  # it rose since
                 heapreplace(heap, (level, actual, order, jobs, place))
-            elif not self._served(job):
-                if self.queue.strategy is Strategy.STRICT_FIFO:
-                    self.blocker = job
-                    return
+                continue
+            admitted = self._admits(job)
+            promised = not admitted and self._promises(job)
+            if promised:
+                waits.append(job)
+            if not admitted and self.queue.strategy is Strategy.STRICT_FIFO:
+                self.blocker = job
+            elif not admitted and not promised:
+                blocked[job.shape] = max(job.priority, blocked.get(job.shape, NEVER))
                 self._reserve(job)
-                heappop(heap)
-            elif place + 1 < len(jobs):
+            if (admitted or promised) and place + 1 < len(jobs):
                 heapreplace(heap, (level, self.shares.of(job.namespace), jobs[place + 1].order, jobs, place + 1))
             else:
                 heappop(heap)
+        for job in waits:  # they hold nothing yet
+            self.shares.remove(job.namespace, self.needs_of(job))
 
     def _candidates(self) -> Iterator[list[WaitingJob]]:
         """Kinds without jobs in back-off. A job that others give way to already is alone in its own."""
@@ -110,25 +133,36 @@ class Line:
             if able:
                 yield able
 
-    def _served(self, job: WaitingJob) -> bool:
-        """Admitted, or promised what others give up for it."""
+    def _admits(self, job: WaitingJob) -> bool:
         needs = self.needs_of(job)
-        if _fits(needs, self.free):
-            self.admitted.append(job)
-            self.shares.add(job.namespace, needs)
-            _take(self.free, needs)
-            return True
-        if self.queue.preemption is not Preemption.LOWER_PRIORITY:
+        if not _fits(needs, self.free):
+            return False
+        self.admitted.append(job)
+        self.shares.add(job.namespace, needs)
+        _take(self.free, needs)
+        return True
+
+    def _promises(self, job: WaitingJob) -> bool:
+        """Whether others end, or would have to, so that it fits: then what it needs is kept for it.
+
+        Not behind a reservation that lacks the same: what comes free goes there, and one after the other would have to
+        give way in vain.
+        """
+        needs = self.needs_of(job)
+        behind = any(place in self._withheld and amount > self.free[place] for place, amount in needs)
+        if behind or self.queue.preemption is not Preemption.LOWER_PRIORITY:
             return False
         names = tuple(f"{holder.namespace}/{holder.name}" for holder in self._giving.get(job.uid, ()))
         if not _fits(needs, self._soon()):
             victims = self._victims(job, needs)
             if not victims:
                 return False
+            for candidate in victims:
+                self._cheapest_first().remove(candidate)
             if (due := (job.waiting_since or job.queued_at) + self.displace_after) > self.now:
                 self.wake_at.add(due)
             else:
-                names += self._displace(job, victims)
+                names += self._displace(job, [candidate.holder for candidate in victims])
         self._claim(job, needs, names)
         return True
 
@@ -140,24 +174,22 @@ class Line:
         for place, amount in needs:
             now = min(max(self.free[place], 0), amount)
             self.free[place] -= now
+            self.promised[place] += now
             self.coming[place] -= min(max(self.coming[place], 0), amount - now)
         self.shares.add(job.namespace, needs)
         self.claims[job.uid] = names
 
-    def _victims(self, job: WaitingJob, needs: Needs) -> list[Holder]:
+    def _victims(self, job: WaitingJob, needs: Needs) -> list[Candidate]:
         """Who would have to give way; empty: that does not help."""
         hopeless = self._hopeless.get(job.shape)
         if hopeless is not None and job.priority <= hopeless:
             return []
-        chosen = [c.holder for c in choose(needs, self._soon(), self._displaceable(job))]
+        chosen = choose(needs, self._soon(), self._displaceable(job))
         if not chosen:
             self._hopeless[job.shape] = job.priority
-            return []
         return chosen
 
     def _displace(self, job: WaitingJob, victims: list[Holder]) -> tuple[str, ...]:
-        gone = {holder.uid for holder in victims}
-        self._cheapest = [entry for entry in self._cheapest_first() if entry.holder.uid not in gone]
         for holder in victims:
             _give(self.coming, self._holder_needs[holder.uid])
             self.victims.append(
@@ -189,13 +221,15 @@ class Line:
         """Holds back what is free for the first blocked job that has waited too long: smaller ones would starve it."""
         if self.reservation is not None:
             return
-        due = job.queued_at + self.queue.reserve_after
+        due = (job.waiting_since or job.queued_at) + self.queue.reserve_after
         if due > self.now:
             self.wake_at.add(due)
             return
         held: dict[str, int] = {}
         resources = list(self.queue.quota)
         for place, amount in self.needs_of(job):
+            if amount > self.free[place]:
+                self._withheld.add(place)
             if (now := min(max(self.free[place], 0), amount)) > 0:
                 self.free[place] -= now
                 held[resources[place]] = now

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
+from batch_operator.scheduling.priorities import steps
 
 DISPLACE_AFTER = timedelta(minutes=2)
 """A job waits so long, and holds what comes free meanwhile, before others have to give way: often enough somebody ends
@@ -70,7 +71,8 @@ class WaitingJob:
         object.__setattr__(self, "request", total(self.pods))
         object.__setattr__(self, "shape", repr(self.pods))
         backs_off = self.not_before is not None
-        alike = (self.queue, self.namespace, self.priority, self.preemptions, self.suspended, backs_off, self.shape)
+        risen = steps(self.preemptions)
+        alike = (self.queue, self.namespace, self.priority, risen, self.suspended, backs_off, self.shape)
         object.__setattr__(self, "kind", "\n".join(map(str, alike)))
         object.__setattr__(self, "order", (self.queued_at.timestamp(), self.uid))
 
@@ -93,6 +95,8 @@ class Holder:
     """Since when all its pods are being ended, whatever the reason; it then holds its quota for a while only."""
     preempted_for: str = ""
     """The uid of the job that it gives way to."""
+    grace: timedelta = timedelta(0)
+    """What its pods are given to end."""
     request: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

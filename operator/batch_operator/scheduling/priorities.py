@@ -12,6 +12,11 @@ PREEMPTIONS_PER_STEP = 2
 MAX_STEPS = 3
 
 
+def steps(preemptions: int) -> int:
+    """By how many it rises."""
+    return min(preemptions // PREEMPTIONS_PER_STEP, MAX_STEPS)
+
+
 class Levels:
     """The priorities in use in one queue."""
 
@@ -19,8 +24,9 @@ class Levels:
         self._in_use = sorted(set(priorities))
 
     def effective(self, priority: int, preemptions: int) -> int:
-        if preemptions < PREEMPTIONS_PER_STEP:
+        risen = steps(preemptions)
+        if not risen:
             return priority
-        place = bisect_left(self._in_use, priority) + min(preemptions // PREEMPTIONS_PER_STEP, MAX_STEPS)
+        place = bisect_left(self._in_use, priority) + risen
         beyond = place - len(self._in_use) + 1
         return self._in_use[-1] + beyond if beyond > 0 else self._in_use[place]

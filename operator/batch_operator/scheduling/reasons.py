@@ -20,6 +20,7 @@ class Reasons:
         self._by_shape: dict[str, Pending | None] = {}
         self._resources = tuple(line.queue.quota)
         self._held: list[dict[str, int]] | None = None
+        self._greatest_of: dict[int, list[tuple[str, str, int]]] = {}
 
     def of(self, jobs: list[WaitingJob]) -> dict[str, Pending]:
         """By uid, for jobs of one kind."""
@@ -51,18 +52,14 @@ class Reasons:
         ]
         if not lacking:
             return None
-        reservation = self._line.reservation
+        reservation = self._line.reservation if free is self._line.free else None
+        kept = reservation is not None and any(self._resources[place] in reservation.held for place, _ in lacking)
         return Pending(
             Why.WAITING_FOR_QUOTA,
             missing=tuple((self._resources[place], amount) for place, amount in lacking),
-            holders=tuple(
-                (self._resources[place], namespace, amount)
-                for place, _ in lacking
-                for namespace, amount in nlargest(
-                    MOST_HOLDERS, self._holding(place).items(), key=lambda item: (item[1], item[0])
-                )
-            ),
-            reserved_for=reservation.uid if reservation is not None and free is self._line.free else "",
+            holders=tuple(holder for place, _ in lacking for holder in self._greatest(place)),
+            reserved_for=reservation.uid if reservation is not None and kept else "",
+            promised=any(self._line.promised[place] for place, _ in lacking),
             no_node=self._standing.remark(job),
         )
 
@@ -74,6 +71,13 @@ class Reasons:
         blocker = self._line.blocker
         behind = f"{blocker.namespace}/{blocker.name}" if blocker is not None else ""
         return Pending(Why.WAITING_FOR_QUOTA, behind=behind, no_node=remark)
+
+    def _greatest(self, place: int) -> list[tuple[str, str, int]]:
+        """Who holds most of a resource."""
+        if place not in self._greatest_of:
+            most = nlargest(MOST_HOLDERS, self._holding(place).items(), key=lambda item: (item[1], item[0]))
+            self._greatest_of[place] = [(self._resources[place], namespace, amount) for namespace, amount in most]
+        return self._greatest_of[place]
 
     def _holding(self, place: int) -> dict[str, int]:
         """By namespace, what its jobs hold of a resource; those just admitted included."""

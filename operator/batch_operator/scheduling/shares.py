@@ -46,6 +46,9 @@ class Shares:
         shares = (_share(amount, quota * weight) for amount, quota in zip(used, self._quota, strict=True))
         self._shares[namespace] = max(shares, default=0.0) if weight else inf
 
+    def remove(self, namespace: str, needs: Needs) -> None:
+        self.add(namespace, tuple((place, -amount) for place, amount in needs))
+
     def growth(self, namespace: str, used: Sequence[int], jobs: Sequence[WaitingJob]) -> tuple[list[float], list[int]]:
         """The share before each of `jobs`, were they admitted one after the other; and what is used after all."""
         weight = self._weights.get(namespace, 1)

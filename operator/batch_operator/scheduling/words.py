@@ -41,5 +41,8 @@ def _for_quota(pending: Pending) -> str:
         parts.append(
             f"{quantities.words(resource, amount)} {resource} missing" + (f" (in use: {holders})" if holders else "")
         )
-    kept = "; some is kept for a job that waited longer" if pending.reserved_for else ""
-    return "; ".join(parts) + kept
+    if pending.reserved_for:
+        parts.append("some is kept for a job that waited longer")
+    if pending.promised:
+        parts.append("some is kept for jobs that come first")
+    return "; ".join(parts)

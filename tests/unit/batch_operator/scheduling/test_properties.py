@@ -152,6 +152,17 @@ def test_places_are_dense_and_unique_and_every_job_has_its_answer(seen: Cluster)
     assert len(set(decided.admit)) == len(decided.admit)
 
 
+@given(clusters(preemption=Preemption.LOWER_PRIORITY))
+def test_places_are_in_the_order_in_which_quota_would_admit(seen: Cluster) -> None:
+    decided = schedule(seen)
+    by_uid = {job.uid: job for job in seen.waiting}
+    inside: list[WaitingJob | Holder] = [*seen.holders, *(by_uid[uid] for uid in decided.admit)]
+    left = {uid: by_uid[uid] for uid in decided.positions}
+    for uid in sorted(decided.positions, key=decided.positions.__getitem__):
+        assert uid == min(left.values(), key=lambda job: key(job, inside, seen)).uid
+        inside.append(left.pop(uid))
+
+
 @given(clusters(preemption=Preemption.LOWER_PRIORITY), st.randoms(use_true_random=False))
 def test_the_answer_does_not_depend_on_the_order_of_the_question(seen: Cluster, chance: object) -> None:
     jobs, held = list(seen.waiting), list(seen.holders)
