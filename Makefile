@@ -68,8 +68,8 @@ e2e: install cluster-up images  ## End-to-end tests: whole jobs on the real node
 	@$(BIN)/pytest tests/e2e
 
 .PHONY: simulate
-simulate: install  ## The scheduler on a virtual clock: a week of load, figures and bars (SEEDS=1 JOBS=3000: a quick look)
-	@$(BIN)/python -m tests.simulate $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
+simulate: install  ## The scheduler on a virtual clock: a week of load, figures into docs/queue.md, bars (SEEDS=1 JOBS=3000: a look)
+	@$(BIN)/python -m tests.simulate $(if $(SEEDS)$(JOBS),$(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS)),--docs docs/queue.md)
 
 ##@ Generated files
 
