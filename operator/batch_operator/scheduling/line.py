@@ -149,7 +149,7 @@ class Line:
         give way in vain.
         """
         needs = self.needs_of(job)
-        behind = any(place in self._withheld and amount > self.free[place] for place, amount in needs)
+        behind = any(place in self._withheld for place, _ in needs)
         if behind or self.queue.preemption is not Preemption.LOWER_PRIORITY:
             return False
         names = tuple(f"{holder.namespace}/{holder.name}" for holder in self._giving.get(job.uid, ()))

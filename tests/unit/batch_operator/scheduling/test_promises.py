@@ -111,3 +111,76 @@ def test_one_of_many_that_may_displace_holds_up_no_other() -> None:
     assert [(v.uid, v.preemptor) for v in found.preempt] == [("b", "high-0"), ("a", "high-1")]
     assert found.claims == ("high-0", "high-1")
     assert found.pending["high-2"].why is Why.WAITING_FOR_QUOTA
+
+
+def test_a_right_to_displace_counts_though_one_without_it_asked_for_the_same() -> None:
+    of = queue(quota={GPU: 8000, "cpu": 4000}, **LOWER)
+    cpu = (PodSet(1, (("cpu", 4000),)),)
+    jobs = [
+        waiting("holds-cpu", pods=cpu, age=7200, priority=9),
+        waiting("risen", 4, preemptions=4, age=900),
+        waiting("able", 4, priority=5, age=600),
+    ]
+    held = [holder("c", pods=(PodSet(1, (("cpu", 1000),)),), priority=9), holder("low", 8)]
+    found = schedule(cluster(jobs, held, of=of))
+    assert found.reservations[Q].uid == "holds-cpu"
+    assert sorted(found.positions, key=found.positions.__getitem__) == ["holds-cpu", "risen", "able"]
+    assert [(v.uid, v.preemptor) for v in found.preempt] == [("low", "able")]
+
+
+def test_the_reservation_is_the_first_that_waited_long_enough() -> None:
+    """Though one before it, that came later, asks for the same."""
+    jobs = [waiting("new", 8, age=60), waiting("old", 8, age=7200, namespace="team-b")]
+    found = schedule(cluster(jobs, [holder("h", 4, namespace="team-b")]))
+    assert found.positions == {"new": 1, "old": 2}
+    assert found.reservations[Q].uid == "old"
+
+
+def test_the_end_of_a_back_off() -> None:
+    jobs = [waiting("over", 4, not_before=NOW), waiting("later", 4, not_before=NOW + timedelta(seconds=1))]
+    found = schedule(cluster(jobs))
+    assert found.admit == ("over",)
+    assert found.next_at == NOW + timedelta(seconds=1)
+
+
+def test_a_preempted_job_displaces_nobody_at_once() -> None:
+    job = waiting("back", 4, age=9000, waiting_since=ago(10), preemptions=1, priority=5)
+    found = schedule(cluster([job], [holder("low", 8)], of=queue(8, **LOWER)))
+    assert (found.preempt, found.claims) == ((), ("back",))
+    assert found.next_at == ago(10) + DISPLACE_AFTER
+
+
+def test_promises_are_shared_out_as_admissions_are() -> None:
+    jobs = [waiting(f"a{n}", 4, age=900 - n, priority=9) for n in range(2)]
+    jobs.append(waiting("b0", 4, namespace="team-b", priority=9))
+    held = [holder(f"low-{n}", 4, namespace="other", age=n) for n in range(2)]
+    found = schedule(cluster(jobs, held, of=queue(8, **LOWER)))
+    assert [(v.uid, v.preemptor) for v in found.preempt] == [("low-0", "a0"), ("low-1", "b0")]
+    assert found.positions == {"a0": 1, "b0": 2, "a1": 3}
+
+
+def test_what_one_victim_leaves_over_is_for_the_next() -> None:
+    jobs = [waiting(f"high-{n}", 2, age=900 - n, priority=9) for n in range(2)]
+    held = [holder("big", 4, age=1), holder("other", 4, age=2)]
+    found = schedule(cluster(jobs, held, of=queue(8, **LOWER)))
+    assert [v.uid for v in found.preempt] == ["big"]
+    assert found.claims == ("high-0", "high-1")
+
+
+def test_who_ends_already_is_asked_no_more() -> None:
+    stuck = holder("a-stuck", 4, ending_since=ago(9999), preempted_for="high")
+    found = schedule(cluster([waiting("high", 4, priority=9)], [stuck, holder("low", 4)], of=queue(8, **LOWER)))
+    assert [v.uid for v in found.preempt] == ["low"]
+
+
+def test_one_reservation_per_queue() -> None:
+    of = queue(quota={GPU: 8000, "cpu": 4000})
+    jobs = [
+        waiting("gpus", 8, age=9000),
+        waiting("cpus", pods=(PodSet(1, (("cpu", 4000),)),), age=8000),
+        waiting("little", pods=(PodSet(1, (("cpu", 1000),)),)),
+    ]
+    held = [holder("g", 4), holder("c", pods=(PodSet(1, (("cpu", 2000),)),))]
+    found = schedule(cluster(jobs, held, of=of))
+    assert found.reservations == {Q: ("gpus", {GPU: 4000})}
+    assert found.admit == ("little",)
