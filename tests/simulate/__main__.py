@@ -29,10 +29,11 @@ namespace got over what it was due hour by hour: its part by weight among equals
 asked for."""
 
 ON_NODES = """\
-So far, what fits the quota has a place. The same with places on nodes ({seeds} seeds): eight nodes of eight GPUs, full
-nodes first, a job of 16 GPUs is two pods of eight, and a job whose pods have no place for 10 minutes goes back into the
-queue. The quota knows nothing of nodes: a job that fits the sum of what is free, but no node, holds quota until it is
-sent back. That costs every policy here, and large jobs most."""
+So far, what fits the quota has a place. The same with places on nodes ({seeds} of the seeds; its bars are shown, but do
+not fail the command): eight nodes of eight GPUs, full nodes first, a job of 16 GPUs is two pods of eight, and a job
+whose pods have no place for 10 minutes goes back into the queue. The quota knows nothing of nodes: a job that fits the
+sum of what is free, but no node, holds quota until it is sent back. That costs every policy here, and large jobs most.
+"""
 
 
 def simulate(week: Week) -> tuple[Week, Figures, float]:
@@ -40,10 +41,16 @@ def simulate(week: Week) -> tuple[Week, Figures, float]:
     return week, week.simulate(), time.process_time() - began
 
 
+def _ends_with_its_parent() -> None:
+    """Ctrl-C reaches the whole group; it is the parent that ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def in_processes(weeks: list[Week], processes: int) -> Iterator[tuple[Week, Figures]]:
     """The dearest first; a line each."""
     began = time.monotonic()
-    with Pool(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with Pool(processes, initializer=_ends_with_its_parent) as pool:
         for number, (week, figures, spent) in enumerate(pool.imap_unordered(simulate, weeks), 1):
             print(
                 f"{time.monotonic() - began:5.0f} s: {number} of {len(weeks)}: load {week.load}, seed {week.seed}, "
@@ -80,7 +87,7 @@ def main() -> int:
     lines: list[str] = []
     for nodes, seeds in ((False, chosen.seeds), (True, on_nodes)):
         if nodes and seeds:
-            parts.append(ON_NODES.format(seeds=seeds))
+            parts.append(ON_NODES.format(seeds=seeds).strip())
         for load in chosen.loads if seeds else ():
             these = {
                 name: [found[Week(name, load, seed, chosen.jobs, nodes)] for seed in range(seeds)] for name in POLICIES

@@ -43,7 +43,7 @@ def _holds(node: NodeClass, podset: PodSet) -> bool:
     return (
         all(node.labels.get(key) == value for key, value in podset.node_selector)
         and all(_number(node.labels.get(key)) > least for key, least in podset.labels_above)
-        and all(node.allocatable.get(resource, 0) >= amount for resource, amount in podset.requests if amount)
+        and all(node.allocatable.get(resource, 0) >= amount for resource, amount in podset.requests)
     )
 
 

@@ -87,7 +87,7 @@ def _decided(cluster: Cluster, lines: dict[str, Line]) -> Decisions:
             why = f"Queue {line.queue.name} is drained (spec.stop: HoldAndDrain)"
             victims += [Victim(h.uid, Why.QUEUE_STOPPED, detail=why) for h in line.holders if h.ending_since is None]
         victims += line.victims
-    moments = [moment for line in lines.values() for moment in line.wake_at if moment > cluster.now]
+    moments = [moment for line in lines.values() for moment in line.wake_at]
     return Decisions(
         admit=tuple(job.uid for line in lines.values() for job in line.admitted),
         preempt=tuple(victims),
