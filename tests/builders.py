@@ -188,7 +188,9 @@ def after(job: BatchJob, plan: Plan, spec: Mapping[str, Any] | None = None) -> B
     stored = spec or job.spec.model_dump(exclude_none=True)
     raw = make_raw_batchjob(stored, written, name=job.name, resourceVersion=version, generation=job.generation)
     return decode_job(raw).model_copy(
-        update={name: getattr(job, name) for name in ("retry_requested", "cancel_requested", "tracked_by")}
+        update={
+            name: getattr(job, name) for name in ("retry_requested", "cancel_requested", "tracked_by", "kueue_queue")
+        }
     )
 
 

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people.")
     org_labels: bool = Field(False, description="Read org_id from the namespaces' labels.")
+    namespace_labels: bool = Field(
+        False, description="Read the namespaces' labels: Kueue's on a namespace then count for all its jobs."
+    )
     progress_interval_seconds: float = Field(5, gt=0, description="Progress is written at most this often.")
     image_pull_timeout_seconds: float = Field(300, gt=0, description="How long a pod may fail to pull its image.")
     start_retry_delay_seconds: float = Field(

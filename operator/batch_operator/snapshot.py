@@ -54,6 +54,8 @@ class PodRecord:
     waiting_message: str = ""
     unschedulable: str = ""
     """The scheduler's words, while it finds no node."""
+    gate: str = ""
+    """What keeps the scheduler from looking at it, e.g. Kueue's gate; "" where nothing does."""
     disruption: str = ""
     """Why somebody takes it away, in the words of its condition DisruptionTarget or TerminationTarget; "" if nobody."""
     node_unready: bool = False
@@ -75,6 +77,11 @@ class PodRecord:
     def is_live(self) -> bool:
         """It may still run, now or later."""
         return not self.deleted and not self.is_terminal and not self.node_gone
+
+    @property
+    def is_gated(self) -> bool:
+        """It waits for somebody who holds it back from the scheduler on purpose: it does not fail to start."""
+        return self.gate != "" and self.is_live
 
     def following(self, older: "PodRecord") -> "PodRecord":
         """This record, with what only an older one of the same pod knew: when its deletion was asked for first. The
@@ -100,6 +107,7 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
     disrupted: Mapping[str, Any] = next(
         (c for c in status.get("conditions") or () if c.get("type") in _DISRUPTIONS and c.get("status") == "True"), {}
     )
+    gates: list[Mapping[str, Any]] = (raw.get("spec") or {}).get("schedulingGates") or []
     owner: Mapping[str, Any] = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), {})
     return PodRecord(
         namespace=meta["namespace"],
@@ -126,7 +134,10 @@ def decode_pod(raw: Mapping[str, Any]) -> PodRecord:
         termination_message=ended.get("message", ""),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
-        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        unschedulable=scheduled.get("message", "")
+        if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated"
+        else "",
+        gate=gates[0].get("name", "") if gates else "",
         disruption=": ".join(w for w in (disrupted.get("reason"), disrupted.get("message")) if w)
         or disrupted.get("type", ""),
         deleting="deletionTimestamp" in meta,
@@ -261,6 +272,8 @@ class JobSnapshot:
     turn: Turn | None = None
     """None: the queue has not looked at the job yet."""
     displaced: Displaced | None = None
+    namespace_labels: Mapping[str, str] | None = None
+    """Of the job's namespace; None where they are not read."""
     refusal: Refusal | None = None
     settings: RuleSettings = RuleSettings()
 

@@ -40,14 +40,15 @@ HASH_LENGTH = 10
 
 def pod_name(job: str, uid: str, component: str, index: int, attempt: int) -> str:
     """``<job>-<6 of uid>-<component>-<index>-<attempt>``; the job's part is cut and hashed past 63 characters."""
-    return _bounded(f"{job}-{uid[:6]}", f"-{component}-{index}-{attempt}", uid)
+    return bounded(f"{job}-{uid[:6]}", f"-{component}-{index}-{attempt}", uid)
 
 
 def configmap_name(job: str, uid: str) -> str:
-    return _bounded(f"{job}-{uid[:6]}", "-job", uid)
+    return bounded(f"{job}-{uid[:6]}", "-job", uid)
 
 
-def _bounded(stem: str, suffix: str, uid: str) -> str:
+def bounded(stem: str, suffix: str, uid: str) -> str:
+    """`stem` + `suffix`, with the stem cut and hashed past 63 characters."""
     if len(stem) + len(suffix) <= MAX_POD_NAME:
         return stem + suffix
     digest = hashlib.sha256(f"{stem}/{uid}".encode()).hexdigest()[:HASH_LENGTH]

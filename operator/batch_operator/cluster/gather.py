@@ -38,11 +38,19 @@ class Reader(Protocol):
 
 
 async def job_snapshot(
-    client: Reader, seen: Observations, job: BatchJob, rules: RuleSettings, now: datetime, *, org_labels: bool
+    client: Reader,
+    seen: Observations,
+    job: BatchJob,
+    rules: RuleSettings,
+    now: datetime,
+    *,
+    org_labels: bool,
+    namespace_labels: bool = False,
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     await _ask_for_vanished_pods(client, seen, job)
-    await _read_namespace(client, seen, job, now)
+    waits = job.status.status is None or queue_entry.is_waiting(job.status)
+    labels = await _read_namespace(client, seen, job, now, for_kueue=namespace_labels and waits)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
     if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
         seen.job_files.pop(job.uid, None)
@@ -54,6 +62,7 @@ async def job_snapshot(
         pipelines=seen.registry(job.namespace, job.spec.pipeline_key),
         job_file=seen.job_files.get(job.uid),
         org_id=await _org_id(client, seen, job.namespace) if org_labels else job.namespace,
+        namespace_labels=labels,
         refusal=seen.refusals.get(job.uid),
         priority=await _priority(client, seen, job),
         turn=_turn(seen, job),
@@ -183,19 +192,23 @@ async def _priority(client: Reader, seen: Observations, job: BatchJob) -> int:
     return seen.priorities[name]
 
 
-async def _read_namespace(client: Reader, seen: Observations, job: BatchJob, now: datetime) -> None:
-    """The labels of the job's namespace, where its queue asks for them."""
+async def _read_namespace(
+    client: Reader, seen: Observations, job: BatchJob, now: datetime, *, for_kueue: bool
+) -> Mapping[str, str] | None:
+    """The labels of the job's namespace, where its queue asks for them, or Kueue's count; None: nobody reads them."""
     queue = seen.queues.get_by_name("", job.spec.queue)
-    if queue is None or queue.selector is None or not queue.selector.asks_for_labels or job.status.has_ended:
-        return
+    selects = queue is not None and queue.selector is not None and queue.selector.asks_for_labels
+    if job.status.has_ended or not (selects or for_kueue):
+        return None
     known = seen.namespace_labels.get(job.namespace)
     if known is not None and now - known.read_at < LABELS_AGE:
-        return
+        return known.labels if for_kueue else None
     try:
         labels = (await client.get(NAMESPACES.path(name=job.namespace)))["metadata"].get("labels") or {}
     except (NotFound, Forbidden):
         labels = None
     seen.namespace_labels[job.namespace] = NamespaceLabels(labels, now)
+    return labels if for_kueue else None
 
 
 async def _org_id(client: Reader, seen: Observations, namespace: str) -> str:

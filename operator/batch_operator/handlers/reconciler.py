@@ -82,8 +82,16 @@ class Reconciler:
 
     async def _pass(self, job: BatchJob) -> float | None:
         now = self.now()
-        rules, org_labels = self.rules, self.settings.org_labels
-        snapshot = await job_snapshot(self.client, self.seen, job, rules, now, org_labels=org_labels)
+        settings = self.settings
+        snapshot = await job_snapshot(
+            self.client,
+            self.seen,
+            job,
+            self.rules,
+            now,
+            org_labels=settings.org_labels,
+            namespace_labels=settings.namespace_labels,
+        )
         plan = reconcile(job, snapshot, now)
         if plan.ask is not None:
             self.scheduler.ask(job, plan.ask)

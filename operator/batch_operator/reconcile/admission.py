@@ -15,7 +15,7 @@ from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.policies import timeouts
 from batch_operator.policies.effective_policy import EffectivePolicy
 from batch_operator.policies.progress import Progress
-from batch_operator.reconcile import pods_of_job, queue_entry, rounds, stopping
+from batch_operator.reconcile import handing_over, pods_of_job, queue_entry, rounds, stopping
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.plan import Event, Plan
 from batch_operator.reconcile.rounds import Round
@@ -38,6 +38,8 @@ def enter(
     if job.spec.suspend:
         return stopping.suspended(status, now)
     first = rounds.read(status.ledger.components if status.ledger else None)
+    if handing_over.local_queue(job, seen):
+        return handing_over.give(job, status, file, first, done, seen, now)
     status = _asking(status, file, first, seen.priority, waiting_since=_since(status) or job.created_at)
     if _is_granted(status, seen):
         return admit(job, status, file, first, done, seen, now)
@@ -69,9 +71,12 @@ def wait(
         return stopping.suspended(status, now)
     known = rounds.read(ledger.components)
     first = begun(file, known, done.ended)
-    status = _asking(status, file, first, seen.priority, waiting_since=_since(status) or now)
     due = queue_entry.due(ledger, known)
     backs_off = due is not None and due > now
+    if not handing_over.local_queue(job, seen):
+        status = _asking(status, file, first, seen.priority, waiting_since=_since(status) or now)
+    elif not backs_off:
+        return handing_over.give(job, status, file, first, done, seen, now)
     if not backs_off and _is_granted(status, seen):
         return admit(job, status, file, first, done, seen, now)
     if (failed := _waited_too_long(job, status, policy, now)) is not None:
@@ -110,7 +115,11 @@ def _asking(
     record = ledger.admission or AdmissionLedger(pods={})
     record = record.model_copy(update={"pods": queue_entry.asked(file, first), "priority": priority or None})
     return status.model_copy(
-        update={"ledger": ledger.model_copy(update={"admission": record, "waiting_since": waiting_since})}
+        update={
+            "ledger": ledger.model_copy(
+                update={"admission": record, "waiting_since": waiting_since, "handed_over": None}
+            )
+        }
     )
 
 

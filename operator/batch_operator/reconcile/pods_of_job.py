@@ -56,6 +56,9 @@ def waiting_words(pods: Iterable[PodRecord]) -> str:
     pods = list(pods)
     words = [p.unschedulable for p in pods if p.is_live and p.unschedulable]
     remark = f"; {len(words)} of {len(pods)} pods wait for a node: {words[0]}" if words else ""
+    gated = [p for p in pods if p.is_gated]
+    if gated:
+        remark += f"; {len(gated)} of {len(pods)} pods are held back by the scheduling gate {gated[0].gate}"
     stuck = [p for p in pods if p.is_live and p.deleting and p.node_unready]
     if stuck:
         remark += (

@@ -26,7 +26,7 @@ from batch_operator.resources import pod as pods_of
 from batch_operator.scheduling.observed import Holder, PodSet, WaitingJob
 from batch_operator.snapshot import PodRecord
 
-_REFUSED = (Reason.NAMESPACE_QUOTA, Reason.CREATE_REFUSED)
+_AUTHORISED = (Reason.NAMESPACE_QUOTA, Reason.CREATE_REFUSED, Reason.HANDED_OVER)
 
 
 def asked(file: JobFile, begun: Mapping[str, Round]) -> dict[str, PodRequest]:
@@ -54,6 +54,8 @@ def entry(
     `asks`: what a job without a ledger asks for."""
     live = [pod for pod in pods if pod.is_live and pod.uid not in gone]
     ledger = job.status.ledger
+    if ledger is not None and ledger.handed_over is not None:
+        return None  # Kueue counts its quota
     if ledger is None or ledger.admission is None or job.unreadable_status:
         return _of_pods(job, live, ledger) if live else None if job.deleting or job.status.has_ended else asks
     if not job.status.has_ended and job.status.status is not None and not is_waiting(job.status):
@@ -85,11 +87,11 @@ def orphaned(uid: str, pods: Iterable[PodRecord]) -> Holder | None:
 
 
 def is_waiting(status: BatchJobStatus) -> bool:
-    """PENDING and PREEMPTED jobs wait, but for those whose pods are authorised and only refused."""
+    """PENDING and PREEMPTED jobs wait, but for those whose pods are authorised and only refused or gated."""
     if status.status not in (JobStatus.PENDING, JobStatus.PREEMPTED):
         return False
     admitted = next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
-    return admitted is None or admitted.reason not in _REFUSED
+    return admitted is None or admitted.reason not in _AUTHORISED
 
 
 def due(ledger: Ledger, known: Mapping[str, Round]) -> datetime | None:

@@ -28,7 +28,7 @@ from batch_operator.policies.effective_policy import EffectivePolicy
 from batch_operator.policies.pod_outcome import Outcome
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
-from batch_operator.reconcile import admission, losses, pods_of_job, queue_entry, rounds, stopping
+from batch_operator.reconcile import admission, handing_over, losses, pods_of_job, queue_entry, rounds, stopping
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.losses import Counts, Losses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
@@ -76,7 +76,7 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     known = _rounds(status)
     if queue_entry.is_waiting(status):  # judged by what it would go on with
         known = admission.begun(file, known, done.ended)
-    elif ledger.admission is None:  # admitted by an operator that had no queues
+    elif ledger.admission is None and ledger.handed_over is None:  # admitted by an operator that had no queues
         record = AdmissionLedger(pods=queue_entry.asked(file, known), queue=job.spec.queue, admitted_at=now)
         status = _with_ledger(status, admission=record)
     ended = all(not r.open_indexes for r in known.values())
@@ -194,17 +194,21 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         status = statuses.preempted(status, lost.preempted, now)
         return Plan("Preempted", status.message or ""), status
     missing = pods_of_job.missing(view.job, view.file, known, pods, view.done.ended, seen.settings, now)
+    missing = handing_over.replacements(missing, _ledger(status).handed_over, known, pods.values())
     held_back = held_back_until(seen, now)
     event: Event | None = None
     refused = f"; {len(missing)} more refused: {seen.refusal.message}" if seen.refusal and missing else ""
     waits = [moment - now for moment in _deadlines(view, status) if moment > now]
-    if any(p.is_live and (p.started_at is None or p.node_unready) for p in pods.values()):
+    gated = [p for p in pods.values() if p.is_gated]
+    if any(p.is_live and not p.is_gated and (p.started_at is None or p.node_unready) for p in pods.values()):
         waits.append(LOOK_AGAIN)
     if held_back is not None and missing:
         missing = ()
         waits.append(held_back - now)
     runs = any(p.is_live and p.started_at is not None for p in pods.values())
-    if runs or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
+    if gated and not runs:
+        status = handing_over.held(status, gated, refused, now)
+    elif runs or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
         status = _running(status, pods_of_job.waiting_words(pods.values()) + _back_off_words(known, now) + refused, now)
     elif seen.refusal is not None and not alive:
         event = Event("Warning", refusal.reason(seen.refusal), f"pods are refused: {seen.refusal.message}")

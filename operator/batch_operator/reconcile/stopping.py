@@ -114,7 +114,8 @@ def look_again(living: Iterable[PodRecord], seen: JobSnapshot, now: datetime) ->
 
 
 def _is_stuck(pod: PodRecord, now: datetime) -> bool:
-    return pod.node_unready or (pod.deletion_due is not None and now > pod.deletion_due + OVERDUE)
+    late = pod.deletion_due is not None and now > pod.deletion_due + OVERDUE
+    return pod.node != "" and (pod.node_unready or late)
 
 
 _WORDS = {

@@ -32,7 +32,7 @@ EDGES: dict[JobStatus | None, dict[JobStatus, str]] = {
         CANCELLED: "cancel",
     },
     ADMITTED: {
-        PENDING: "suspend, start timeout, back-off, quota of the namespace",
+        PENDING: "suspend, start timeout, back-off, quota of the namespace, Kueue's gate",
         RUNNING: "a pod runs",
         COMPLETED: "fast pods",
         FAILED: "limits, bad exit, a pod that cannot start",
@@ -40,14 +40,14 @@ EDGES: dict[JobStatus | None, dict[JobStatus, str]] = {
         CANCELLED: "cancel",
     },
     RUNNING: {
-        PENDING: "suspend, back-off",
+        PENDING: "suspend, back-off, Kueue's gate",
         COMPLETED: "every input ended, within policy",
         FAILED: "limits, timeouts, bad exit",
         PREEMPTED: "the last pods lost to preemption, or displaced in its queue",
         CANCELLED: "cancel",
     },
     PREEMPTED: {
-        PENDING: "suspend",
+        PENDING: "suspend, Kueue's gate",
         ADMITTED: "admitted",
         COMPLETED: "nothing was left",
         FAILED: "limits, timeouts",

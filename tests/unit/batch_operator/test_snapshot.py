@@ -6,6 +6,7 @@ import pytest
 
 from batch_operator.policies.pod_outcome import Outcome, outcome
 from batch_operator.snapshot import NodeRecord, decode_node, decode_pod
+from tests.unit.batch_operator import recorded_kueue
 
 
 def raw_node(spec: dict[str, Any] | None = None, **conditions: str) -> dict[str, Any]:
@@ -57,3 +58,33 @@ def test_the_kubelet_s_own_delete_does_not_move_the_moment_when_it_was_asked_for
     before: dict[str, Any], expected: Outcome
 ) -> None:
     assert outcome(decode_pod(CONFIRMED).following(decode_pod(before))) is expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "gate", "unschedulable", "is_gated", "expected"),
+    [
+        (recorded_kueue.GATED, "kueue.x-k8s.io/admission", False, True, Outcome.LIVE),
+        (recorded_kueue.DELETED_BEHIND_ITS_GATE, "kueue.x-k8s.io/admission", False, True, Outcome.LIVE),
+        (recorded_kueue.EVICTED_UNSCHEDULED, "", True, False, Outcome.PREEMPTED),
+        (recorded_kueue.DELETED_SINGLE, "", False, False, Outcome.LIVE),
+    ],
+    ids=["gated", "deleted behind its gate", "evicted before it had a node", "deleted while it runs"],
+)
+def test_a_pod_of_kueue_s(
+    raw: dict[str, Any], gate: str, unschedulable: bool, is_gated: bool, expected: Outcome
+) -> None:
+    pod = decode_pod(raw)
+    assert (pod.gate, bool(pod.unschedulable), pod.is_gated) == (gate, unschedulable, is_gated)
+    assert outcome(pod) is expected
+
+
+def test_kueue_s_own_words_say_why_it_was_evicted() -> None:
+    pod = decode_pod(recorded_kueue.EVICTED_UNSCHEDULED)
+    assert pod.disruption == "StoppedByKueue: Exceeded the PodsReady timeout default/group"
+
+
+def test_a_gated_pod_that_podgc_has_ended_was_preempted_and_is_gated_no_more() -> None:
+    raw = recorded_kueue.DELETED_BEHIND_ITS_GATE
+    pod = decode_pod({**raw, "status": {"phase": "Failed"}})
+    assert not pod.is_gated
+    assert outcome(pod) is Outcome.PREEMPTED

@@ -231,6 +231,16 @@ class AdmissionLedger(ApiModel):
     )
 
 
+class HandedOver(ApiModel):
+    """What Kueue got of the round that waits or runs, instead of the job's own Queue."""
+
+    queue: str = Field(description="The LocalQueue.")
+    group: str | None = Field(
+        None, description="The pod group of the round's first pods, and the Workload's name; absent: a single pod."
+    )
+    pods: int | None = Field(None, description="How many pods the group has.")
+
+
 class Stopping(ApiModel):
     """The operator's own intent to end the job's pods, written before the first delete."""
 
@@ -259,6 +269,7 @@ class Ledger(ApiModel):
     failed_inputs: str | None = Field(None, description="Numbers of the failed inputs.")
     components: dict[str, ComponentLedger] | None = Field(None, description="By component.")
     admission: AdmissionLedger | None = Field(None, description="What it asks of its queue, and what it got.")
+    handed_over: HandedOver | None = Field(None, description="Set where Kueue decides on its admission.")
     stopping: Stopping | None = Field(None, description="Set while pods are being ended.")
     round_failures: int | None = Field(
         None, description="Rounds of restart_scope Job that failed since the last retry request."
@@ -354,6 +365,8 @@ class BatchJob(ApiModel):
     retry_requested: str = ""
     """The value of the annotation; "" where there is none."""
     cancel_requested: str = ""
+    kueue_queue: str = ""
+    """The value of Kueue's label queue-name on the job; "" where there is none."""
     tracked_by: str = ""
     """The GitOps tool that keeps this object, and would make it again if it were deleted; "" where none does."""
     trimmed: bool = False

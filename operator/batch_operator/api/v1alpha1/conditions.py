@@ -56,6 +56,8 @@ class Reason(StrEnum):
     NO_MATCHING_NODE = "NoMatchingNode"
     WAITING_FOR_QUOTA = "WaitingForQuota"
     WAITING_FOR_PREEMPTION = "WaitingForPreemption"
+    HANDED_OVER = "HandedOver"
+    """Kueue decides on its admission, not a Queue of ours."""
     # the error codes of status.error, as condition reasons
     INVALID_REQUEST = "InvalidRequest"
     START_FAILED = "StartFailed"

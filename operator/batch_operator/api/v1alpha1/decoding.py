@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from batch_operator.api import names, nesting
+from batch_operator.api import kueue, names, nesting
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobSpec, BatchJobStatus
 
 MAX_REQUEST = 64
@@ -42,6 +42,7 @@ def decode_job(raw: Mapping[str, Any], known: BatchJob | None = None) -> BatchJo
         status=status,
         retry_requested=_request(annotations.get(names.RETRY_ANNOTATION)),
         cancel_requested=_request(annotations.get(names.CANCEL_ANNOTATION)),
+        kueue_queue=(meta.get("labels") or {}).get(kueue.QUEUE_LABEL, ""),
         tracked_by=_tracked_by(meta.get("labels") or {}, annotations),
         trimmed=trimmed,
         problem=problem,

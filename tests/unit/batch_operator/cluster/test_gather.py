@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -102,6 +102,34 @@ async def test_the_organization_is_the_namespaces_label(labels: dict[str, str], 
     for _ in range(2):
         assert (await snapshot_of(reader, seen, make_batchjob(), org_labels=True)).org_id == expected
     assert len(reader.asked) == 1
+
+
+class TestKueuesLabelsOnTheNamespace:
+    LABELS: ClassVar = {"kueue.x-k8s.io/queue-name": "gpu"}
+    WAITING: ClassVar = {"status": "PENDING", "conditions": []}
+    RUNNING: ClassVar = {"status": "RUNNING", "conditions": []}
+
+    async def found(self, status: Any, *, on: bool, second: float = 0, seen: Observations | None = None) -> Any:
+        reader = Reader({"/api/v1/namespaces/team-a": {"metadata": {"labels": self.LABELS}}})
+        moment, job = NOW + timedelta(seconds=second), make_batchjob(status=status)
+        snapshot = await job_snapshot(
+            reader, seen or Observations(), job, RuleSettings(), moment, org_labels=False, namespace_labels=on
+        )
+        return snapshot.namespace_labels, len(reader.asked)
+
+    @pytest.mark.parametrize("status", [{}, WAITING], ids=["new", "waiting"])
+    async def test_they_are_read_where_the_setting_says_so(self, status: Any) -> None:
+        assert await self.found(status, on=True) == (self.LABELS, 1)
+        assert await self.found(status, on=False) == (None, 0)
+
+    async def test_a_job_that_runs_needs_them_no_more(self) -> None:
+        assert await self.found(self.RUNNING, on=True) == (None, 0)
+
+    async def test_once_a_minute_is_enough(self) -> None:
+        seen = Observations()
+        assert await self.found({}, on=True, seen=seen) == (self.LABELS, 1)
+        assert await self.found({}, on=True, second=59, seen=seen) == (self.LABELS, 0)
+        assert await self.found({}, on=True, second=60, seen=seen) == (self.LABELS, 1)
 
 
 @pytest.mark.parametrize(
