@@ -23,6 +23,7 @@ from tests.fakes.resource_types import (
     ResourceType,
     address,
     conflict,
+    first_pod_status,
     modified,
     not_found,
     refusal,
@@ -51,6 +52,8 @@ class FakeAPIServer:
         self._pages: dict[str, tuple[int, list[Object]]] = {}
         self._streams: list[WatchStream] = []
         self._listeners: list[Callable[[Commit], None]] = []
+        self.webhooks: list[Callable[[ResourceType, Object], None]] = []
+        """Each may change an object before it is stored for the first time."""
 
     # -- reading
 
@@ -116,6 +119,8 @@ class FakeAPIServer:
                 raise not_found(NAMESPACES, where.namespace)
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = f"{meta['generateName']}{self._made:05x}"
+        for mutate in self.webhooks:
+            mutate(resource, new)
         validate(resource, new)
         if (where.namespace, meta["name"]) in self._objects.get(resource, {}):
             raise refusal(409, "AlreadyExists", f'{resource.qualified} "{meta["name"]}" already exists')
@@ -124,7 +129,7 @@ class FakeAPIServer:
         if resource.status:
             new.pop("status", None)
         if resource is PODS:
-            new["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+            new["status"] = first_pod_status(new, self.clock.timestamp())
         new |= {"apiVersion": resource.api_version, "kind": resource.kind}
         meta["uid"] = str(uuid5(NAMESPACE_OID, f"{self._made}/{resource.plural}/{meta['name']}"))
         meta["creationTimestamp"] = self.clock.timestamp()

@@ -19,6 +19,7 @@ from tests.fakes.watch_log import Commit
 HEARTBEAT_SECONDS = 20.0
 GONE_SECONDS = 0.5
 SCHEDULE_AGAIN_SECONDS = 0.5
+POD_GC_SECONDS = 20.0
 ASKED_TO_STOP, KILLED = 75, 137
 OnReport = Callable[[str, Report], None]
 """Called with the pod's uid and the body of its POST."""
@@ -98,6 +99,7 @@ class _Life:
         self._uid = str(made.object["metadata"]["uid"])
         self._path = path_of(Address(PODS, made.namespace, made.name))
         self._node = ""
+        self._gated = False
         self._started_at = ""
         self._last: Report | None = None
         self._stopping = False
@@ -110,6 +112,9 @@ class _Life:
             return
         if commit.type == "DELETED":
             self._over = self._stopping = True
+        elif self._gated and not commit.object["spec"].get("schedulingGates"):
+            self._gated = False
+            self._clock.call_after(self._script.scheduled, self.schedule)
         elif "deletionTimestamp" in meta:
             self._stopping = True
             grace = meta["deletionGracePeriodSeconds"]
@@ -120,6 +125,9 @@ class _Life:
         if self._gone():
             return
         pod = self._server.get(self._path)
+        self._gated = bool(pod["spec"].get("schedulingGates"))
+        if self._gated or "deletionTimestamp" in pod["metadata"]:
+            return
         self._node = self._driver.nodes.room_for(pod)
         if not self._node:
             self._status({"conditions": [self._scheduled("False", self._driver.nodes.why_not())]}, "scheduler")
@@ -203,8 +211,16 @@ class _Life:
         self._clock.call_after(GONE_SECONDS, self._remove)
 
     def _remove(self) -> None:
-        if not self._frozen():
-            self._server.delete(self._path, uid=self._uid, grace_seconds=0, actor="kubelet")
+        if self._frozen():
+            return
+        self._server.delete(self._path, uid=self._uid, grace_seconds=0, actor="kubelet")
+        if not self._node and not self._gone():  # somebody's finalizer keeps it
+            self._clock.call_after(POD_GC_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        """PodGC, on a pod that was deleted before it had a node: no kubelet will ever say that it has ended."""
+        if not self._gone():
+            self._status({"phase": "Failed"}, "pod-garbage-collector")
 
     def _status(self, status: Object, actor: str = "kubelet") -> None:
         self._server.patch(f"{self._path}/status", {"status": status}, actor=actor)

@@ -147,6 +147,16 @@ def validate(resource: ResourceType, obj: Mapping[str, Any]) -> None:
             raise invalid(resource, name, f"spec.{field}", "Required value")
 
 
+def first_pod_status(pod: Mapping[str, Any], now: str) -> Object:
+    """What the server says of a pod that it has just stored."""
+    status: Object = {"phase": "Pending", "qosClass": "BestEffort"}
+    if pod["spec"].get("schedulingGates"):
+        words = "Scheduling is blocked due to non-empty scheduling gates"
+        gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": words}
+        status["conditions"] = [gated | {"lastTransitionTime": now}]
+    return status
+
+
 def validate_change(resource: ResourceType, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Raises Invalid where a frozen field has changed."""
     name = str(before["metadata"]["name"])

@@ -105,9 +105,10 @@ class Judge:
         yield from self._now(commit.at)
 
     def _waits_without_pods(self, job: Object, now: float) -> Iterator[str]:
-        """A job that has a living pod is ADMITTED or RUNNING."""
+        """A job that has a living pod is ADMITTED or RUNNING, unless Kueue has it: its pods wait behind their gates."""
         status = job.get("status") or {}
-        if status.get("status") in ("PENDING", "PREEMPTED"):
+        handed_over = any(c.get("reason") == "HandedOver" for c in status.get("conditions") or ())
+        if status.get("status") in ("PENDING", "PREEMPTED") and not (handed_over and status["status"] == "PENDING"):
             for uid, pod in self._pods.items():
                 mine = _owner(pod) == job["metadata"]["uid"]
                 if mine and _is_live(pod) and uid not in self._late and not self._is_off(pod, now):
@@ -216,7 +217,9 @@ def _owner(pod: Object) -> str:
 
 
 def _is_live(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") not in TERMINAL_PHASES
+    """One that is deleted before it has a node, and that somebody's finalizer keeps, never runs."""
+    never_runs = "deletionTimestamp" in pod["metadata"] and not pod["spec"].get("nodeName")
+    return not never_runs and (pod.get("status") or {}).get("phase") not in TERMINAL_PHASES
 
 
 def _key(pod: Object) -> tuple[str, str, str, str]:

@@ -12,6 +12,7 @@ from tests.unit.faults.scenario import (
     quota,
     quota_becomes,
 )
+from tests.unit.faults.scenarios_of_kueue import OF_KUEUE
 from tests.unit.faults.scenarios_of_losses import OF_LOSSES
 from tests.unit.faults.scenarios_of_requests import OF_REQUESTS
 
@@ -123,4 +124,4 @@ _OF_ENDS = (
     ),
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS)}
+SCENARIOS = {scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS, *OF_KUEUE)}
