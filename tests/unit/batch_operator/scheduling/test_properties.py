@@ -31,6 +31,9 @@ def pod_sets(draw: st.DrawFn, most: int = 4) -> tuple[PodSet, ...]:
 
 @st.composite
 def clusters(draw: st.DrawFn, strategy: Strategy | None = None, preemption: Preemption = Preemption.NEVER) -> Cluster:
+    equal = draw(st.booleans())
+    """Small jobs of equal rank, and room for many: it is their shares that decide."""
+    most = 1 if equal else 4
     of = queue(
         quota={GPU: draw(st.integers(2, 10)) * 1000, "cpu": draw(st.sampled_from([3, 30])) * 1000},
         strategy=strategy or draw(st.sampled_from(Strategy)),
@@ -41,11 +44,11 @@ def clusters(draw: st.DrawFn, strategy: Strategy | None = None, preemption: Pree
     jobs = [
         waiting(
             f"w{number}",
-            pods=draw(pod_sets()),
+            pods=draw(pod_sets(most)),
             namespace=draw(namespaces),
             age=draw(st.integers(0, 5)) * 100,
-            priority=draw(st.sampled_from([0, 0, 0, 1, 2])),
-            preemptions=draw(st.sampled_from([0, 0, 0, 2, 9])),
+            priority=0 if equal else draw(st.sampled_from([0, 0, 0, 1, 2])),
+            preemptions=0 if equal else draw(st.sampled_from([0, 0, 0, 2, 9])),
             suspended=draw(st.integers(0, 9)) == 0,
             not_before=NOW + timedelta(seconds=9) if draw(st.integers(0, 9)) == 0 else None,
         )
@@ -54,7 +57,7 @@ def clusters(draw: st.DrawFn, strategy: Strategy | None = None, preemption: Pree
     held = [
         holder(
             f"h{number}",
-            pods=draw(pod_sets()),
+            pods=draw(pod_sets(most)),
             namespace=draw(namespaces),
             age=draw(st.integers(0, 5)) * 100,
             priority=draw(st.sampled_from([0, 0, 0, 1, 2])),

@@ -39,6 +39,11 @@ def test_share_before_age_and_it_rises_with_each_admission() -> None:
     assert schedule(cluster(jobs)).admit == ("a0", "b0", "a1", "b1")
 
 
+def test_the_share_rises_for_jobs_of_any_size() -> None:
+    jobs = [waiting("a0", 1, age=9), waiting("a1", 2, age=8), waiting("b0", 3, age=1, namespace="team-b")]
+    assert schedule(cluster(jobs)).admit == ("a0", "b0", "a1")
+
+
 def test_a_weight_of_two_gets_twice_as_much() -> None:
     jobs = [waiting(f"{team}{n}", 1, age=20 - n, namespace=team) for n in range(9) for team in "ab"]
     found = schedule(cluster(jobs, of=queue(9, weights={"b": 2})))
