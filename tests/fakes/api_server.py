@@ -6,6 +6,7 @@ nobody here uses: no server-side apply, no conversion, no RBAC.
 """
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid5
@@ -29,6 +30,7 @@ from tests.fakes.resource_types import (
     refusal,
     validate,
     validate_change,
+    with_defaults,
 )
 from tests.fakes.watch_log import Commit, WatchLog, WatchStream, parse_selector
 
@@ -49,6 +51,7 @@ class FakeAPIServer:
         self._objects: dict[ResourceType, dict[tuple[str, str], Object]] = {}
         self._uids: dict[str, Address] = {}
         self._made = 0
+        self._made_of: Counter[str] = Counter()
         self._pages: dict[str, tuple[int, list[Object]]] = {}
         self._streams: list[WatchStream] = []
         self._listeners: list[Callable[[Commit], None]] = []
@@ -122,6 +125,7 @@ class FakeAPIServer:
         for mutate in self.webhooks:
             mutate(resource, new)
         validate(resource, new)
+        new = with_defaults(resource, new)
         if (where.namespace, meta["name"]) in self._objects.get(resource, {}):
             raise refusal(409, "AlreadyExists", f'{resource.qualified} "{meta["name"]}" already exists')
         if resource is PODS:
@@ -131,7 +135,9 @@ class FakeAPIServer:
         if resource is PODS:
             new["status"] = first_pod_status(new, self.clock.timestamp())
         new |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        meta["uid"] = str(uuid5(NAMESPACE_OID, f"{self._made}/{resource.plural}/{meta['name']}"))
+        identity = f"{resource.plural}/{where.namespace}/{meta['name']}"
+        self._made_of[identity] += 1  # so that it does not depend on what else was made before
+        meta["uid"] = str(uuid5(NAMESPACE_OID, f"{identity}/{self._made_of[identity]}"))
         meta["creationTimestamp"] = self.clock.timestamp()
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(field, None)
@@ -258,6 +264,7 @@ class FakeAPIServer:
                     new["status"] = old["status"]
             new["metadata"] = _kept_metadata(old["metadata"], given["metadata"])
             validate(where.resource, new)
+            new = with_defaults(where.resource, new)
             validate_change(where.resource, old, new)
         if where.resource.generation and _without(new) != _without(old):
             new["metadata"] = new["metadata"] | {"generation": old["metadata"]["generation"] + 1}

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from batch_operator.api import names
+from batch_operator.api.v1alpha1.batch_queue import DEFAULT_QUEUE
 from batch_operator.cluster.errors import ApiError, error_from_status
 
 Object = dict[str, Any]
@@ -19,7 +20,9 @@ _NAME_RULE = (
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """One row of the server's discovery. `immutable`: fields of spec that a CEL rule of ours freezes."""
+    """One row of the server's discovery. `immutable`: fields of spec that a CEL rule of ours freezes; `defaults`: what
+    the schema fills in where spec has nothing.
+    """
 
     group: str
     version: str
@@ -31,6 +34,7 @@ class ResourceType:
     made_by_update: bool = False
     required: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -51,10 +55,11 @@ BATCH_JOBS = ResourceType(
     generation=True,
     required=("pipeline_key", "pipeline_type"),
     immutable=_FROZEN,
+    defaults=(("queue", DEFAULT_QUEUE),),
 )
 PIPELINES = ResourceType(*_OURS, "pipelines", "Pipeline", generation=True)
-QUEUES = ResourceType(*_OURS, "queues", "Queue", namespaced=False, generation=True, status=True)
 CLUSTER_PIPELINES = ResourceType(*_OURS, "clusterpipelines", "ClusterPipeline", namespaced=False, generation=True)
+QUEUES = ResourceType(*_OURS, "queues", "Queue", namespaced=False, status=True, generation=True)
 PODS = ResourceType("", "v1", "pods", "Pod", status=True, generation=True, required=("containers",))
 CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
 SECRETS = ResourceType("", "v1", "secrets", "Secret")
@@ -65,6 +70,7 @@ DISRUPTION_BUDGETS = ResourceType(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", status=True, generation=True
 )
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
+PRIORITY_CLASSES = ResourceType("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", made_by_update=True)
 
 SERVED = {
@@ -74,6 +80,7 @@ SERVED = {
         PIPELINES,
         CLUSTER_PIPELINES,
         QUEUES,
+        PRIORITY_CLASSES,
         PODS,
         CONFIG_MAPS,
         SECRETS,
@@ -131,6 +138,13 @@ def invalid(resource: ResourceType, name: str, field: str, why: str) -> ApiError
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     causes = [{"field": field, "message": why}]
     return refusal(422, "Invalid", f'{kind} "{name}" is invalid: {field}: {why}', causes=causes)
+
+
+def with_defaults(resource: ResourceType, obj: Object) -> Object:
+    """As the server stores it."""
+    spec = obj.get("spec") or {}
+    missing = {field: value for field, value in resource.defaults if spec.get(field) is None}
+    return {**obj, "spec": spec | missing} if missing else obj
 
 
 def validate(resource: ResourceType, obj: Mapping[str, Any]) -> None:

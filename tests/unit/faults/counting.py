@@ -30,6 +30,8 @@ class _Losses:
     unseen: set[Key] = field(default_factory=set)
     """Pods that were gone before status said that they were there: who was away then cannot know of them."""
     ended_at: dict[Key, float] = field(default_factory=dict)
+    displaced: int = 0
+    """How often its queue took its quota back, each a preemption however many pods it had."""
     requests: int = 0
     whole: bool = True
     """Nothing but losses has stopped it: no intent of ours, so that each loss must have been counted by its end."""
@@ -129,6 +131,7 @@ class Counting:
         lost = self._losses.setdefault(job["metadata"]["uid"], _Losses())
         if _handled(old) != _handled(new) and new.get("status") == "PENDING" and old.get("status") in ENDED:
             lost.requests += 1
+        lost.displaced += _is_displaced(new) and not _is_displaced(old)
         if (new.get("ledger") or {}).get("stopping") or lost.requests or job["spec"].get("suspend"):
             lost.whole = False
         retries, preemptions = new.get("retry_count", 0), new.get("preemption_count", 0)
@@ -139,8 +142,11 @@ class Counting:
         failed = lost.failed | (lost.preempted if rounds else set())
         if retries > len(failed) + lost.requests:
             yield f"retry_count is {retries}, but {len(failed)} pods failed and {lost.requests} retries were requested"
-        if preemptions > len(lost.preempted | lost.either):
-            yield f"preemption_count is {preemptions}, but {len(lost.preempted)} pods were preempted"
+        if preemptions > len(lost.preempted | lost.either) + lost.displaced:
+            by_queue = f" and its queue took its quota {lost.displaced} times" if lost.displaced else ""
+            yield f"preemption_count is {preemptions}, but {len(lost.preempted)} pods were preempted{by_queue}"
+        if preemptions < lost.displaced:
+            yield f"preemption_count is {preemptions}, but its queue took its quota {lost.displaced} times"
         if new.get("status") == "COMPLETED" != old.get("status") and lost.whole:
             every = lost.failed | lost.preempted
             if not len(every - lost.unseen) <= retries + preemptions <= len(every | lost.either):
@@ -204,6 +210,12 @@ def block_of(pod: Object) -> frozenset[int]:
 
 def _handled(status: Object) -> str:
     return str(((status.get("ledger") or {}).get("handled_requests") or {}).get("retry", ""))
+
+
+def _is_displaced(status: Object) -> bool:
+    """It is being stopped so that others get its quota, or because its queue is drained; a lost round says nothing."""
+    stopping = (status.get("ledger") or {}).get("stopping") or {}
+    return stopping.get("reason") == "Preempted" and bool(stopping.get("message"))
 
 
 def _owner(pod: Object) -> str:

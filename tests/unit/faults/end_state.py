@@ -13,6 +13,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 COUNTS = ("retry_count", "preemption_count")
+_PLACE = ("queue_position", "queue_depth")
 _RESULTS = ("input_progress", "progress", "failures")
 """How far a job got that was ended before its own end, depends on when."""
 _TIMES = ("started_at", "completed_at", "failed_at", "cancelled_at")
@@ -65,7 +66,7 @@ def _in_short(status: Any) -> Any:
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or () if c["status"] == "True"}
     done = status.get("status") == "COMPLETED"
     return {
-        **{name: status.get(name) for name in ("status", *COUNTS, *(_RESULTS if done else ()))},
+        **{name: status.get(name) for name in ("status", *COUNTS, *_PLACE, *(_RESULTS if done else ()))},
         **{name: name in status for name in _TIMES},
         "error": (status.get("error") or {}).get("code"),
         "conditions": conditions,

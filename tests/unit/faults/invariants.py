@@ -11,9 +11,10 @@ from batch_operator.api import index_counts, names, ranges
 from batch_operator.resources.configmap import job_file
 from tests.fakes.client import Sent
 from tests.fakes.clock import START
-from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, NODES, PODS, Object
+from tests.fakes.resource_types import BATCH_JOBS, CONFIG_MAPS, NODES, PODS, QUEUES, Object
 from tests.fakes.watch_log import Commit
 from tests.unit.faults.counting import Counting, is_noted
+from tests.unit.faults.queue_rules import QueueRules
 from tests.unit.faults.status_rules import TERMINAL, parsed, status_written
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
@@ -30,6 +31,7 @@ def violations(
     *,
     clock_was_set: bool = False,
     sees_late: bool = False,
+    queues: QueueRules | None = None,
 ) -> list[str]:
     """One line each, with the version at which it happened. `end`: the second at which the history ends.
 
@@ -37,11 +39,12 @@ def violations(
     request was long under way. No API server can know that, so that a pod which comes so too late is only
     held to LATE_POD_SECONDS; unless the operator had just been told, by the refusal of its status. `clock_was_set`:
     an operator's idea of what time it is may be a day off. `sees_late`: it may ask again for what is done.
+    `queues`: with how much patience.
     """
     sent = list(sent)
     refused = [s for s in sent if s.request.actor in stopped and s.error and s.request.path.endswith("/status")]
     told = {(s.request.actor, s.at) for s in refused}
-    judge = Judge(stopped, told, clock_was_set=clock_was_set)
+    judge = Judge(stopped, told, clock_was_set=clock_was_set, queues=queues)
     for commit in history:
         judge.see(commit)
     judge.end(end)
@@ -53,9 +56,15 @@ class Judge:
     """The objects as they are after each commit, and the rules. `found`: what is broken so far."""
 
     def __init__(
-        self, stopped: Collection[str] = (), told: Collection[tuple[str, float]] = (), *, clock_was_set: bool = False
+        self,
+        stopped: Collection[str] = (),
+        told: Collection[tuple[str, float]] = (),
+        *,
+        clock_was_set: bool = False,
+        queues: QueueRules | None = None,
     ) -> None:
         self.found: list[str] = []
+        self._queues = queues or QueueRules()
         self._told = told
         self._stopped = stopped
         self._clock_was_set = clock_was_set
@@ -77,12 +86,13 @@ class Judge:
             self.found += self._too_late(uid, now)
         for pod in self._pods.values():
             self.found += self._orphan(pod, now)
+        self.found += self._queues.end()
 
     def _see(self, commit: Commit) -> Iterator[str]:
         obj, uid = commit.object, commit.object["metadata"]["uid"]
         by_operator = commit.actor.startswith("operator")
         namespaces = {job["metadata"]["namespace"] for job in self._jobs.values()}
-        if by_operator and namespaces and commit.namespace not in namespaces:
+        if by_operator and namespaces and commit.namespace not in namespaces and commit.resource is not QUEUES:
             yield f"the operator wrote in namespace {commit.namespace!r}, where no job is"  # [I16]
         for words in self._counting.see(commit):  # [I5, I13]
             if "its predecessor failed" not in words or not (self._clock_was_set or commit.actor in self._stopped):
@@ -102,7 +112,13 @@ class Judge:
                 self._jobs.pop(uid, None)
             else:
                 self._jobs[uid] = obj
+        yield from self._queues.see(commit, lambda uid: self._is_out(uid, commit.at))  # [I10, I11]
         yield from self._now(commit.at)
+
+    def _is_out(self, pod_uid: str, now: float) -> bool:
+        """It counts for nothing: too late, or its node is gone."""
+        pod = self._pods.get(pod_uid)
+        return pod is None or pod_uid in self._late or self._is_off(pod, now)
 
     def _waits_without_pods(self, job: Object, now: float) -> Iterator[str]:
         """A job that has a living pod is ADMITTED or RUNNING, unless Kueue has it: its pods wait behind their gates."""

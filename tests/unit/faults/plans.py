@@ -29,6 +29,7 @@ from tests.fakes.watch_log import Commit
 from tests.fakes.world import Restless, World
 from tests.unit.faults.end_state import difference, end_in_short, end_state, job_ends, pod_phases, without_counts
 from tests.unit.faults.invariants import violations
+from tests.unit.faults.queue_rules import PATIENCE_SECONDS, QueueRules
 from tests.unit.faults.scenario import Scenario
 from tests.unit.faults.scenarios import SCENARIOS
 
@@ -95,6 +96,18 @@ class Plan:
     def sets_a_clock(self) -> bool:
         """An operator begins with another day's time: a timeout may be over at once, and a new round begin."""
         return any(fault.kind in CLOCK_RESTARTS for fault in self.faults)
+
+    @property
+    def decides_alone(self) -> bool:
+        """No two operators work at once. The Lease forbids that two of them decide; what two who do would admit at the
+        same time is not held against them, but how it ends is."""
+        return not any(fault.kind in (*PAUSES, Kind.TWO, Kind.LATE_COMMIT) for fault in self.faults)
+
+    @property
+    def decides_late(self) -> float:
+        """Seconds for which an operator may act on what is past: an event that is lost is found by the audit."""
+        hears_late = sum(_HEARD_LATE.get(fault.kind, 0.0) for fault in self.faults)
+        return PATIENCE_SECONDS * len(self.faults) + hears_late
 
     @property
     def patience(self) -> float:
@@ -181,6 +194,7 @@ async def play(plan: Plan) -> Outcome:
         world.stopped,
         clock_was_set=plan.sets_a_clock,
         sees_late=plan.is_stale or plan.sees_late,
+        queues=QueueRules(plan.decides_late, decides_alone=plan.decides_alone),
     )
     if ended > SECONDS - QUIET_SECONDS:
         found.append(f"still writing at {ended:.0f} s")

@@ -34,6 +34,7 @@ def status_written(old: Object, job: Object) -> Iterator[str]:
     if {**old, "updated_at": ""} == {**new, "updated_at": ""}:
         yield "updated_at moved alone"
     yield from _requests(old, job)
+    yield from _place(job)
     yield from _progress(old, new, retried=retried)
     yield from _times(old, new, retried=retried)
 
@@ -46,6 +47,18 @@ def _requests(old: Object, job: Object) -> Iterator[str]:
         known = ((old.get("ledger") or {}).get("handled_requests") or {}).get(kind)
         if value != known and value != annotations.get(f"batch-operator.dev/{kind}-requested-at"):
             yield f"a request to {kind} was answered that nobody made"
+
+
+def _place(job: Object) -> Iterator[str]:
+    """Only a job that waits has a place in line, and it is within the line. [I11]"""
+    status = job["status"]
+    place, depth = status.get("queue_position"), status.get("queue_depth")
+    if place is None and depth is None:
+        return
+    if status.get("status") not in ("PENDING", "PREEMPTED"):
+        yield f"a {status.get('status')} job has place {place} of {depth} in its queue"
+    elif place is None or depth is None or not 1 <= place <= depth:
+        yield f"its place in the queue is {place} of {depth}"
 
 
 def _progress(old: Object, new: Object, *, retried: bool) -> Iterator[str]:
