@@ -1,4 +1,4 @@
-"""All scenarios by name; here those in which no pod is lost, more in scenarios_of_losses and scenarios_of_requests."""
+"""All scenarios by name; here those in which no pod is lost, more in scenarios_of_…."""
 
 import json
 from typing import Any
@@ -14,6 +14,7 @@ from tests.unit.faults.scenario import (
 )
 from tests.unit.faults.scenarios_of_kueue import OF_KUEUE
 from tests.unit.faults.scenarios_of_losses import OF_LOSSES
+from tests.unit.faults.scenarios_of_queues import OF_QUEUES
 from tests.unit.faults.scenarios_of_requests import OF_REQUESTS
 
 
@@ -124,4 +125,6 @@ _OF_ENDS = (
     ),
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS, *OF_KUEUE)}
+SCENARIOS = {
+    scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS, *OF_QUEUES, *OF_KUEUE)
+}
