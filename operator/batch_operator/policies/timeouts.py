@@ -60,9 +60,13 @@ def believable(ledger: Ledger, now: datetime, policy: EffectivePolicy, start_ret
         )
         for name, known in (ledger.components or {}).items()
     }
+    admission = ledger.admission and ledger.admission.model_copy(
+        update={"admitted_at": begun(ledger.admission.admitted_at), "queued_at": begun(ledger.admission.queued_at)}
+    )
     return ledger.model_copy(
         update={
             "components": components or None,
+            "admission": admission,
             "starting_since": begun(ledger.starting_since),
             "running_since": begun(ledger.running_since),
             "waiting_since": awaited(ledger.waiting_since),

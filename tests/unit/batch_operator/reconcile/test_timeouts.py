@@ -128,6 +128,12 @@ class TestAClockThatWasADayAhead:
         course.at(120)
         assert course.ledger.stopping is not None
 
+    def test_a_job_was_admitted_now_at_the_latest(self) -> None:
+        """Else no job of higher priority could displace it for a day."""
+        course = Course(inputs(2, 1)).at(self.DAY).runs(0).at(self.DAY + 1).at(20)
+        assert course.ledger.admission is not None
+        assert course.ledger.admission.admitted_at == NOW + seconds(20)
+
 
 class TestTimeToLive:
     def finished(self, **policy: object) -> Course:
