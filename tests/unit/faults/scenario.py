@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from batch_operator.cluster.errors import AlreadyExists
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NAMESPACES
 from tests.builders import make_pipeline_spec, make_spec
 from tests.fakes import resource_types
@@ -55,7 +56,7 @@ class Scenario:
     expects: Mapping[str, Any] | None
     spec: Mapping[str, Any] = field(default_factory=make_spec)
     specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    expects_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    expects_of: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     pipeline: Mapping[str, Any] | None = field(default_factory=make_pipeline_spec)
     acts: tuple[tuple[Moment, Act], ...] = ()
     """What people do, and when."""
@@ -158,8 +159,16 @@ def quota_becomes(pods: int) -> Act:
 
 
 def apply_queue(name: str = QUEUE, /, **spec: Any) -> Act:
+    """As `kubectl apply` does it."""
     manifest = {"metadata": {"name": name}, "spec": spec}
-    return lambda world: world.server.create(QUEUES, manifest, actor="admin")
+
+    def act(world: World) -> None:
+        try:
+            world.server.create(QUEUES, manifest, actor="admin")
+        except AlreadyExists:
+            world.server.patch(f"{QUEUES}/{name}", {"spec": spec}, actor="admin")
+
+    return act
 
 
 def edit_queue(**spec: Any) -> Act:
@@ -191,5 +200,8 @@ def suspend(value: bool) -> Act:
     return lambda world: world.server.patch(BATCH_JOBS.path(NAMESPACE, JOB), {"spec": {"suspend": value}}, actor="user")
 
 
-def delete_the_job(world: World) -> None:
-    world.server.delete(BATCH_JOBS.path(NAMESPACE, JOB), actor="user")
+def delete_job(name: str) -> Act:
+    return lambda world: world.server.delete(BATCH_JOBS.path(NAMESPACE, name), actor="user")
+
+
+delete_the_job = delete_job(JOB)

@@ -20,6 +20,7 @@ from tests.unit.faults.scenario import (
     Together,
     add_node,
     apply_queue,
+    delete_job,
     delete_queue,
     edit_queue,
     priority_classes,
@@ -46,6 +47,11 @@ def _works(place: PodPlace) -> Script:
     return finishes(place, 20.0 + place.index)
 
 
+def _first_is_long(place: PodPlace) -> Script:
+    """So long that those behind it have been in line for longer than queue_rules' patience."""
+    return finishes(place, 150.0 if place.job == "one" else 15.0)
+
+
 def _until_stopped(place: PodPlace) -> Script:
     """The first attempt never ends by itself."""
     return Script(ends=None) if place.attempt == 0 else finishes(place, 15.0)
@@ -53,6 +59,10 @@ def _until_stopped(place: PodPlace) -> Script:
 
 def _low_until_stopped(place: PodPlace) -> Script:
     return finishes(place, 15.0) if place.job == "high" else _until_stopped(place)
+
+
+def _until_stopped_one(place: PodPlace) -> Script:
+    return Script(ends=None, stop_seconds=10.0) if place.job == "one" else finishes(place)
 
 
 def _first_holds(place: PodPlace) -> Script:
@@ -71,9 +81,9 @@ def _gang(place: PodPlace) -> Script:
 
 
 def _ends_with_its_sibling(world: World, pod: Object) -> None:
-    job = pod["metadata"]["ownerReferences"][0]["uid"]
+    owners = pod["metadata"]["ownerReferences"]
     pods = world.server.list_page("/api/v1/pods")["items"]
-    siblings = [one for one in pods if one["metadata"]["ownerReferences"][0]["uid"] == job]
+    siblings = [one for one in pods if one["metadata"].get("ownerReferences") == owners]
     if sum(one["status"].get("phase") in ("Running", "Succeeded") for one in siblings) == len(siblings) == 2:
         block = ranges.parse(pod["metadata"]["annotations"][names.INPUTS_ANNOTATION])
         world.driver.exit(pod, 0, json.dumps(report(ranges.format_ranges(block))))
@@ -85,7 +95,7 @@ _LATER = (Kind.CLOCK_FORWARD_RESTART, Kind.CLOCK_BACK_RESTART)
 OF_QUEUES = (
     Scenario(
         "queue-admission",
-        _works,
+        _first_is_long,
         _DONE,
         spec=_job(),
         pipeline=_pipeline(),
@@ -170,20 +180,33 @@ OF_QUEUES = (
         _until_stopped,
         _GAVE_WAY,
         spec=_job(),
+        specs={"one": _job(2)},
         pipeline=_pipeline(),
         acts=(
-            (0, apply_queue(quota={GPU: "2"})),
+            (0, apply_queue(quota={GPU: "3"})),
             (Together("RUNNING", ("one", "two")), edit_queue(stop="HoldAndDrain")),
             (Together("PREEMPTED", ("one", "two")), edit_queue(stop="None")),
         ),
         jobs=("one", "two"),
         arrives=_one_after_another("one", "two"),
-        pods=2,
+        pods=3,
         one_way=False,
     ),
     Scenario(
+        "queue-job-deleted",
+        _until_stopped_one,
+        _DONE,
+        spec=_job(),
+        expects_of={"one": None},
+        pipeline=_pipeline(),
+        acts=((0, apply_queue(quota={GPU: "1"})), (status_is("RUNNING", "one"), delete_job("one"))),
+        jobs=("one", "two"),
+        arrives=_one_after_another("one", "two"),
+        pods=1,
+    ),
+    Scenario(
         "queue-start-timeout",
-        _works,
+        _first_is_long,
         _DONE,
         spec=_job(pipeline_key="plain", policy={"start_timeout_seconds": 60}),
         specs={"stuck": _job(policy={"start_timeout_seconds": 60})},
@@ -211,7 +234,7 @@ OF_QUEUES = (
         nodes={"node-1": 2},
         pods=4,
         one_way=False,
-        without=_LATER,
+        without=(*_LATER, Kind.STRANGER),  # a stranger's pod keeps one of the two GPUs for good
         patience=300.0,
     ),
 )
