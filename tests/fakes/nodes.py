@@ -33,6 +33,8 @@ class Nodes:
     def add(self, name: str, gpus: int) -> None:
         self._gpus[name] = gpus
         self._server.create("/api/v1/nodes", {"metadata": {"name": name}, "spec": {}}, actor="kubelet")
+        allocatable = {GPU: str(gpus), "cpu": "64", "memory": "256Gi", "pods": "110"}
+        self._server.patch(f"/api/v1/nodes/{name}/status", {"status": {"allocatable": allocatable}}, actor="kubelet")
         self._ready(name, "True")
 
     def room_for(self, pod: Object) -> str:

@@ -58,7 +58,10 @@ def _until_stopped(place: PodPlace) -> Script:
 
 
 def _low_until_stopped(place: PodPlace) -> Script:
-    return finishes(place, 15.0) if place.job == "high" else _until_stopped(place)
+    """One takes its time to stop: what the other one gave up must not be taken meanwhile."""
+    if place.job == "high" or place.attempt > 0:
+        return finishes(place, 15.0)
+    return Script(ends=None, stop_seconds=10.0 if place.job == "low-1" else 1.0)
 
 
 def _until_stopped_one(place: PodPlace) -> Script:
@@ -123,6 +126,7 @@ OF_QUEUES = (
             "idle": {"status": "PENDING"},
             "giant": {"status": "PENDING"},
         },
+        patience=600.0,  # a ConfigMap that was refused is made when its job is looked at next, here by the audit
     ),
     Scenario(
         "queue-preempts-two",
@@ -222,6 +226,7 @@ OF_QUEUES = (
         pods=3,
         one_way=False,
         without=_LATER,
+        patience=300.0,
     ),
     Scenario(
         "queue-two-gangs",
