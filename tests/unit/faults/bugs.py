@@ -1,7 +1,7 @@
 """Bugs seeded into the operator, one at a time: the oracle must catch each, in the plan that is named here.
 
 Each is a function that puts the bug in by monkeypatch; what it breaks is the sentence in its docstring. Here those of
-writes, names and memory; bugs_of_decisions has those of what is decided.
+writes, names and memory; bugs_of_decisions has those of what is decided, bugs_of_queues those of the queue.
 """
 
 import itertools

@@ -218,7 +218,7 @@ OF_QUEUES = (
         acts=(
             (0, publish(_pipeline("plain", gpus=0))),
             (0, apply_queue(quota={"pods": "1"})),
-            (status_is("COMPLETED", "two"), add_node("node-2", 8)),
+            (status_is("PENDING", "stuck"), add_node("node-2", 8)),
         ),
         jobs=("stuck", "one", "two"),
         arrives=_one_after_another("stuck", "one", "two"),

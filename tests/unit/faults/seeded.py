@@ -7,10 +7,11 @@ import pytest
 from tests.fakes.client import Request
 from tests.unit.faults.bugs import OF_WRITES, Bug
 from tests.unit.faults.bugs_of_decisions import OF_DECISIONS
+from tests.unit.faults.bugs_of_queues import OF_QUEUES
 from tests.unit.faults.plans import check, judge, parse, reference
 from tests.unit.faults.scenarios import SCENARIOS
 
-BUGS = (*OF_WRITES, *OF_DECISIONS)
+BUGS = (*OF_WRITES, *OF_DECISIONS, *OF_QUEUES)
 
 
 async def missed() -> list[str]:
