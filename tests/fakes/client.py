@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Identity, Listing, WriteGuard
@@ -60,8 +61,10 @@ class FakeClient:
         actor: str = "tester",
         line: Line = straight,
         guard: WriteGuard | None = None,
+        as_of: Callable[[str], int | None] = lambda path: None,
     ) -> None:
         self.server = server
+        self._as_of = as_of
         self.actor = actor
         self.sent: list[Sent] = []
         self._line = line
@@ -145,7 +148,8 @@ class FakeClient:
         token = ""
         while True:
             asked = {**params, "continue": token} if token else params
-            page = await self._line(Request(self.actor, "list", path), lambda: self.server.list_page(path, asked))  # noqa: B023
+            send = partial(self.server.list_page, path, asked, as_of=self._as_of(path))
+            page = await self._line(Request(self.actor, "list", path), send)
             items.extend(decode(item) for item in page["items"])
             token = page["metadata"].get("continue", "")
             if not token:

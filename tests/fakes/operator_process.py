@@ -90,7 +90,7 @@ class SimulatedOperator:
         self.alive = True
         self.paused = False
         self.busy = False
-        self.client = FakeClient(server, name, self._line)
+        self.client = FakeClient(server, name, self._line, as_of=self._listed_as_of)
         self.frozen_until = 0.0
         self.lists_at: dict[str, int] = {}
         if after is not None and after.kind in STALE:
@@ -208,6 +208,10 @@ class SimulatedOperator:
         return True
 
     # -- between client and server
+
+    def _listed_as_of(self, path: str) -> int | None:
+        """Its first lists lead to the server that lags behind, as its watches do."""
+        return self.lists_at.get(path.rsplit("/", 1)[-1]) if self.server.clock.time() < self.frozen_until else None
 
     async def _line(self, request: Request, send: Callable[[], Object]) -> Object:
         await self._awake()
