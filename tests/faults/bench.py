@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from batch_operator.cluster.client import Client
-from batch_operator.cluster.resource_paths import NAMESPACES
+from batch_operator.cluster.resource_paths import NAMESPACES, PRIORITY_CLASSES
 from batch_operator.main import RECURSION_LIMIT
 from tests.cluster import fake_nodes
 from tests.faults.history import Recorder
@@ -18,6 +18,7 @@ from tests.faults.operator_process import Zygote
 from tests.faults.upstream import Object, Upstream, until
 
 NODES = "/api/v1/nodes"
+HIGH_PRIORITY = "batch-operator-faults-high"
 
 
 @dataclass
@@ -65,9 +66,16 @@ async def bench(kubeconfig: str) -> AsyncIterator[Bench]:
         recorder = await stack.enter_async_context(Recorder(client))
         zygote = await stack.enter_async_context(Zygote())
         desk = Bench(number, kubeconfig, upstream, recorder, zygote, directory)
+        await upstream.ask("POST", PRIORITY_CLASSES.path(), _high_priority(), may_fail=(409,))
         yield desk
+        await upstream.ask("DELETE", PRIORITY_CLASSES.path(name=HIGH_PRIORITY), may_fail=(404,))
     if not desk.keep_logs:
         shutil.rmtree(directory)
+
+
+def _high_priority() -> Object:
+    meta = {"name": HIGH_PRIORITY}
+    return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": meta, "value": 100}
 
 
 def custom(kind: str, name: str, spec: object, **metadata: object) -> Object:

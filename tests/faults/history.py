@@ -1,4 +1,4 @@
-"""The API server's own history of a plan: every commit on BatchJobs, Pods and ConfigMaps, as a watch tells it.
+"""The API server's own history of a plan: every commit on what is its own, as a watch tells it.
 
 `Recorder` watches the whole cluster, once for all lanes; `commits` and `sent` put what it saw, and what the proxy let
 through, into the records that the oracle (tests/unit/faults/invariants.py) judges. Used by lane.
@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError, Gone, TooManyRequests
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS, QUEUES
 from tests.fakes import resource_types as kinds
 from tests.fakes.client import Request, Sent
 from tests.fakes.clock import START
@@ -22,7 +22,12 @@ from tests.faults.proxy import Written
 
 Object = dict[str, Any]
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
-_WATCHED = ((BATCH_JOBS, kinds.BATCH_JOBS), (PODS, kinds.PODS), (CONFIG_MAPS, kinds.CONFIG_MAPS))
+_WATCHED = (
+    (BATCH_JOBS, kinds.BATCH_JOBS),
+    (PODS, kinds.PODS),
+    (CONFIG_MAPS, kinds.CONFIG_MAPS),
+    (QUEUES, kinds.QUEUES),
+)
 RETRY_SECONDS = 0.2
 OPERATOR, OTHERS = "operator-1", "others"
 
@@ -118,7 +123,8 @@ class Recorder:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _note(self, event: Object, resource: kinds.ResourceType, version: int) -> None:
-        namespace = event["object"]["metadata"].get("namespace", "")
+        meta = event["object"]["metadata"]
+        namespace = meta["name" if resource is kinds.QUEUES else "namespace"]  # a lane's Queue has its name
         if namespace in self._namespaces:
             seen = Seen(version, time.monotonic(), event["type"], resource, event["object"])
             self._namespaces[namespace].note(seen)
@@ -148,7 +154,7 @@ def commits(history: Iterable[Seen], writes: Iterable[Written]) -> list[Commit]:
                 actor=OPERATOR if ours else OTHERS,
                 type=seen.type,
                 resource=seen.resource,
-                namespace=meta["namespace"],
+                namespace=meta.get("namespace", ""),
                 name=meta["name"],
                 object=seen.object,
                 previous=previous,

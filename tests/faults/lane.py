@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PIPELINES, PODS, Resource
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PIPELINES, PODS, QUEUES, Resource
 from tests.fakes import resource_types as kinds
 from tests.faults import faults
 from tests.faults.bench import Bench, custom
@@ -27,7 +27,11 @@ QUIET_SECONDS = 0.7
 PATIENCE_SECONDS = 150.0
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED")
 TERMINAL_PHASES = ("Succeeded", "Failed")
-_QUICK = {"BATCH_OPERATOR_PROGRESS_INTERVAL_SECONDS": "0.2", "BATCH_OPERATOR_LOG_LEVEL": "DEBUG"}
+_QUICK = {
+    "BATCH_OPERATOR_PROGRESS_INTERVAL_SECONDS": "0.2",
+    "BATCH_OPERATOR_DISPLACE_AFTER_SECONDS": "1",
+    "BATCH_OPERATOR_LOG_LEVEL": "DEBUG",
+}
 _OFTEN_AUDITED = (faults.WATCH_GONE, faults.WATCH_DROP)
 
 
@@ -150,8 +154,12 @@ class Lane:
     async def _set_up(self, scenario: Scenario) -> None:
         pipeline = custom("Pipeline", "classify-1.1.1", pipeline_on(scenario.pipeline, self.node))
         await self._upstream.ask("POST", PIPELINES.path(self.namespace), pipeline)
-        for name, spec in scenario.jobs.items():
-            await self._upstream.ask("POST", BATCH_JOBS.path(self.namespace), custom("BatchJob", name, spec))
+        if scenario.queue is not None:
+            await self._upstream.ask("POST", QUEUES.path(), custom("Queue", self.namespace, scenario.queue))
+        for name in scenario.jobs:
+            if name not in scenario.later:
+                job = custom("BatchJob", name, scenario.job_spec(name, self.namespace))
+                await self._upstream.ask("POST", BATCH_JOBS.path(self.namespace), job)
 
     async def _to_the_end(self, scenario: Scenario, operator: asyncio.Task[None]) -> bool:
         """Does what people do, and waits until nothing moves any more; False: it took too long."""
@@ -186,6 +194,7 @@ class Lane:
         """Empties the namespace, and waits until the recorder has seen it."""
         for resource in (BATCH_JOBS, PIPELINES):
             await self._upstream.ask("DELETE", resource.path(self.namespace))
+        await self._upstream.ask("DELETE", QUEUES.path(name=self.namespace), may_fail=(404,))
         await self._upstream.ask("DELETE", f"{PODS.path(self.namespace)}?gracePeriodSeconds=0")
         selector = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dbatch-operator"
         await self._upstream.ask("DELETE", f"{CONFIG_MAPS.path(self.namespace)}?{selector}")

@@ -1,8 +1,8 @@
 """`FaultProxy`: stands between one operator process and the real API server, on loopback, and lets one fault strike.
 
 The operator sees only its plan's namespace, so that plans can be played side by side in one cluster: the cluster-wide
-collections of namespaced kinds are answered by the namespace's own. Leases and TokenReviews are not counted. Why our
-own proxy: docs/adr/0007.
+collections of namespaced kinds are answered by the namespace's own, and of Queues it sees the one of that name. Leases
+and TokenReviews are not counted. Why our own proxy: docs/adr/0007.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delet
 _UNCOUNTED = ("/leases", "/tokenreviews", "/endpointslices")
 _SCOPED = ("/api/v1/", "/apis/batch-operator.dev/v1alpha1/")
 _NAMESPACED = ("pods", "batchjobs", "pipelines")
+_QUEUES = "/apis/batch-operator.dev/v1alpha1/queues"
 _HOP = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
 )
@@ -108,7 +109,7 @@ class FaultProxy:
         if request.method == "GET" and request.query.get("watch") in ("true", "1"):
             return await self._watch(request, path)
         body = await request.read()
-        query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+        query = self._query(request, path)
         if not self._open.is_set():
             return _cut(request)
         if request.method not in _WRITES or path.endswith(_UNCOUNTED) or any(f"{p}/" in path for p in _UNCOUNTED):
@@ -177,7 +178,7 @@ class FaultProxy:
             return _cut(request)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         timeout = aiohttp.ClientTimeout(total=None)
-        url = f"{self._upstream.server}{path}?{request.rel_url.raw_query_string}"
+        url = f"{self._upstream.server}{path}{self._query(request, path)}"
         async with self._upstream.session.get(URL(url, encoded=True), headers=headers, timeout=timeout) as source:
             if source.status != 200:
                 return _reply(Answer(source.status, await source.read(), source.headers))
@@ -197,6 +198,12 @@ class FaultProxy:
             self.struck = True
             return self.fault.kind
         return faults.NONE
+
+    def _query(self, request: web.Request, path: str) -> str:
+        parts = [request.rel_url.raw_query_string] if request.query_string else []
+        if path == _QUEUES:
+            parts.append(f"fieldSelector=metadata.name%3D{self._namespace}")
+        return f"?{'&'.join(parts)}" if parts else ""
 
     def _scoped(self, path: str) -> str:
         for prefix in _SCOPED:

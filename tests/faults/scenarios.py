@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_operator.api import names, ranges
-from batch_operator.cluster.resource_paths import BATCH_JOBS, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, PODS, QUEUES
 from tests.builders import files, make_pipeline_spec, make_spec, two_components
 from tests.fakes.pod_scripts import PodPlace, Script, finishes
+from tests.faults.bench import HIGH_PRIORITY, custom
 from tests.faults.upstream import Object, Upstream
 
 JOB = "tep"
@@ -45,8 +46,26 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Once(Act):
+    """Done once all jobs have this status, or the one of this name has."""
+
+    status: str = ""
+    job: str = ""
+
+    def is_due(self, jobs: list[Object], pods: list[Object], waited: float) -> bool:
+        asked = [job for job in jobs if self.job in ("", job["metadata"]["name"])]
+        return bool(asked) and all((job.get("status") or {}).get("status") == self.status for job in asked)
+
+    def is_near(self, pods: list[Object]) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """`jobs`: specs by name, made in this order. `expects`: parts of each job's last status; None: nothing is left."""
+    """`jobs`: specs by name, made in this order, but for those of `later`, which an act makes. `expects`: parts of each
+    job's last status; None: nothing is left. `queue`: the spec of the Queue that its jobs are in, named as the lane's
+    namespace.
+    """
 
     name: str
     script: Callable[[PodPlace], Script]
@@ -54,6 +73,11 @@ class Scenario:
     jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {JOB: make_spec()})
     pipeline: Mapping[str, Any] = field(default_factory=make_pipeline_spec)
     acts: tuple[Act, ...] = ()
+    queue: Mapping[str, Any] | None = None
+    later: tuple[str, ...] = ()
+
+    def job_spec(self, name: str, namespace: str) -> dict[str, Any]:
+        return {**self.jobs[name], **({"queue": namespace} if self.queue is not None else {})}
 
 
 def kwok_notes(script: Script) -> dict[str, str]:
@@ -77,6 +101,32 @@ def pipeline_on(spec: Mapping[str, Any], node: str) -> dict[str, Any]:
 
 async def delete_the_job(upstream: Upstream, namespace: str, pods: list[Object]) -> None:
     await upstream.ask("DELETE", BATCH_JOBS.path(namespace, JOB))
+
+
+def edit_queue(**spec: Any) -> Do:
+    async def do(upstream: Upstream, namespace: str, pods: list[Object]) -> None:
+        await upstream.ask("PATCH", QUEUES.path(name=namespace), {"spec": spec})
+
+    return do
+
+
+def make_queue(**spec: Any) -> Do:
+    async def do(upstream: Upstream, namespace: str, pods: list[Object]) -> None:
+        await upstream.ask("POST", QUEUES.path(), custom("Queue", namespace, spec))
+
+    return do
+
+
+async def delete_queue(upstream: Upstream, namespace: str, pods: list[Object]) -> None:
+    await upstream.ask("DELETE", QUEUES.path(name=namespace))
+
+
+def make_job(name: str, spec: Mapping[str, Any]) -> Do:
+    async def do(upstream: Upstream, namespace: str, pods: list[Object]) -> None:
+        body = custom("BatchJob", name, {**spec, "queue": namespace})
+        await upstream.ask("POST", BATCH_JOBS.path(namespace), body)
+
+    return do
 
 
 def annotate(annotation: str, value: str) -> Do:
@@ -136,9 +186,21 @@ def _for_ever(place: PodPlace) -> Script:
     return _FOR_EVER
 
 
+def _first_holds(place: PodPlace) -> Script:
+    """Job one runs until somebody lets it finish."""
+    return _FOR_EVER if place.job == "one" else _short(place)
+
+
+def _low_give_way(place: PodPlace) -> Script:
+    return _FOR_EVER if place.job != "high" and place.attempt == 0 else _short(place)
+
+
 _QUICK = {"backoff_seconds": 1, "backoff_limit_seconds": 2}
 _SPEC_2X2, _PIPELINE_2X2 = two_components()
 _ONE_POD = make_spec(parameters={"worker": {"parallelism": 1, "config": {"batch_size": 16}}})
+_HIGH = make_spec(
+    parameters={"worker": {"parallelism": 2, "config": {"batch_size": 16}}}, priority_class_name=HIGH_PRIORITY
+)
 _HUNDRED = make_spec(inputs=make_spec()["inputs"] | {"worker.inference": files(100)})
 
 SCENARIOS = {
@@ -190,6 +252,34 @@ SCENARIOS = {
             {"status": "COMPLETED", "progress": "4/4"},
             jobs=dict.fromkeys(("one", "two", "three"), _ONE_POD),
             pipeline=_whole_node(),
+        ),
+        Scenario(
+            "queue-admission",
+            _short,
+            {"status": "COMPLETED", "progress": "4/4"},
+            jobs=dict.fromkeys(("one", "two"), _ONE_POD),
+            queue={"quota": {"pods": "1"}},
+        ),
+        Scenario(
+            "queue-preempts-two",
+            _low_give_way,
+            {"status": "COMPLETED", "progress": "4/4", "retry_count": 0},
+            jobs={"low-1": _ONE_POD, "low-2": _ONE_POD, "high": _HIGH},
+            later=("high",),
+            acts=(Act(2, make_job("high", _HIGH)),),
+            queue={"quota": {"pods": "2"}, "preemption": "LowerPriority"},
+        ),
+        Scenario(
+            "queue-deleted",
+            _first_holds,
+            {"status": "COMPLETED", "progress": "4/4"},
+            jobs=dict.fromkeys(("one", "two"), _ONE_POD),
+            acts=(
+                Act(1, delete_queue),
+                Act(1, let_them_finish),
+                Once(0, make_queue(quota={"pods": "1"}), status="COMPLETED", job="one"),
+            ),
+            queue={"quota": {"pods": "1"}},
         ),
     )
 }

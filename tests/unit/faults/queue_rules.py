@@ -206,7 +206,8 @@ class QueueRules:
     def _rank(self, job: Object) -> int | None:
         status = _status(job)
         risen = status.get("preemption_count", 0) - (status.get("ledger") or {}).get("preemption_base", 0)
-        return None if risen >= RISES_AFTER else self._classes.get(job["spec"].get("priority_class_name") or "", 0)
+        name = job["spec"].get("priority_class_name") or ""
+        return None if risen >= RISES_AFTER else self._classes.get(name, None if name else 0)
 
     # -- who is in line
 
