@@ -184,3 +184,8 @@ def test_one_reservation_per_queue() -> None:
     found = schedule(cluster(jobs, held, of=of))
     assert found.reservations == {Q: ("gpus", {GPU: 4000})}
     assert found.admit == ("little",)
+
+
+def test_a_back_off_is_of_one_job_and_not_of_its_like() -> None:
+    jobs = [waiting("able", age=9), waiting("backs-off", age=8, not_before=NOW + timedelta(seconds=1))]
+    assert schedule(cluster(jobs)).admit == ("able",)
