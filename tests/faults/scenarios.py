@@ -274,8 +274,10 @@ SCENARIOS = {
             _first_holds,
             {"status": "COMPLETED", "progress": "4/4"},
             jobs=dict.fromkeys(("one", "two"), _ONE_POD),
+            later=("two",),
             acts=(
-                Act(1, delete_queue),
+                Act(1, make_job("two", _ONE_POD)),
+                Once(0, delete_queue, status="PENDING", job="two"),
                 Act(1, let_them_finish),
                 Once(0, make_queue(quota={"pods": "1"}), status="COMPLETED", job="one"),
             ),
