@@ -110,10 +110,17 @@ def all_faults(calm: Outcome) -> list[Fault]:
     return writes + [Fault(kind, k) for k in range(calm.events) for kind in faults.WATCH_FAULTS]
 
 
-def chosen_faults(calm: Outcome, scenario: int) -> list[Fault]:
-    """For CI: every crash; and a third of the kinds of errors and watch faults, another one in the next scenario."""
+def chosen_faults(calm: Outcome, scenario: int, *, sampled: bool = False) -> list[Fault]:
+    """For CI: every crash (`sampled`: one of them at each write); and a third of the kinds of errors and watch faults,
+    another one in the next scenario.
+    """
     errors = [kind for kind in faults.WRITE_FAULTS if kind not in faults.CRASHES]
-    found = [Fault(kind, k) for k in range(len(calm.writes)) for kind in faults.CRASHES]
+    crashes = tuple(faults.CRASHES)
+    found = [
+        Fault(kind, k)
+        for k in range(len(calm.writes))
+        for kind in (crashes[k % len(crashes) :][:1] if sampled else crashes)
+    ]
     for kinds_, places in ((errors, len(calm.writes)), (faults.WATCH_FAULTS, calm.events)):
         for number, kind in enumerate(kinds_):
             if places and number % OTHERS == scenario % OTHERS:

@@ -115,7 +115,11 @@ def chosen(calm: dict[str, Outcome], everything: bool = False, seed: int = 0) ->
     """The plans in a shuffled order, so that the first n are a fair sample."""
     todo: list[Plan] = []
     for number, (name, outcome) in enumerate(sorted(calm.items())):
-        found = plans.all_faults(outcome) if everything else plans.chosen_faults(outcome, number)
+        found = (
+            plans.all_faults(outcome)
+            if everything
+            else plans.chosen_faults(outcome, number, sampled=SCENARIOS[name].sampled)
+        )
         todo += [(SCENARIOS[name], fault) for fault in found]
     random.Random(seed).shuffle(todo)
     return todo

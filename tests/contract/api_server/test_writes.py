@@ -21,7 +21,7 @@ from batch_operator.cluster.errors import (
     NotFound,
     NotServed,
 )
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
+from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS, QUEUES
 from tests.fakes.either_server import (
     Server,
     batch_job,
@@ -41,6 +41,35 @@ class TestIdentity:
         assert meta["generation"] == 1
         assert meta["namespace"] == server.namespace
         assert await server.client.get(server.path(BATCH_JOBS, name)) == made
+
+    async def test_a_job_that_names_no_queue_is_in_the_default_one(self, server: Server, name: str) -> None:
+        made = await server.client.create(server.path(BATCH_JOBS), batch_job(name))
+        assert made["spec"]["queue"] == "default"
+        other = await server.client.create(server.path(BATCH_JOBS), batch_job(f"{name}-2", queue="gpu"))
+        assert other["spec"]["queue"] == "gpu"
+        back = await server.client.patch_merge(server.path(BATCH_JOBS, f"{name}-2"), {"spec": {"queue": None}})
+        assert back["spec"]["queue"] == "default"
+
+    async def test_a_queue_has_no_namespace_and_its_status_apart(self, server: Server, name: str) -> None:
+        manifest = {
+            "apiVersion": "batch-operator.dev/v1alpha1",
+            "kind": "Queue",
+            "metadata": {"name": name},
+            "spec": {"quota": {"pods": "2"}},
+            "status": {"pending": 7},
+        }
+        made = await server.client.create(QUEUES.path(), manifest)
+        try:
+            assert "namespace" not in made["metadata"]
+            assert "status" not in made
+            path = QUEUES.path(name=name)
+            told = await server.client.patch_status(path, {"status": {"pending": 1}, "spec": {"quota": {"pods": "9"}}})
+            assert (told["status"], told["spec"]) == ({"pending": 1}, {"quota": {"pods": "2"}})
+            assert told["metadata"]["generation"] == 1
+            edited = await server.client.patch_merge(path, {"spec": {"quota": {"pods": "9"}}})
+            assert (edited["metadata"]["generation"], edited["status"]) == (2, {"pending": 1})
+        finally:
+            await server.client.delete(QUEUES.path(name=name), uid=made["metadata"]["uid"])
 
     async def test_a_name_made_again_is_another_object(self, server: Server, name: str) -> None:
         path = server.path(CONFIG_MAPS, name)
