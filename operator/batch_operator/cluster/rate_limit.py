@@ -4,6 +4,9 @@ and progress_server.
 
 from collections.abc import Callable
 
+ROUNDING = 1e-9
+"""So much of a token may be missing: one who came back as told would be told to come back in no time, for ever."""
+
 
 class TokenBucket:
     """`rate` a second on average, `burst` at once. Never waits: who gets no token is told to come back."""
@@ -20,7 +23,7 @@ class TokenBucket:
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < 1 - ROUNDING:
             return False
         self._tokens -= 1
         return True

@@ -15,6 +15,8 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 K = TypeVar("K", bound=Hashable)
+REPLACED_AT_MOST = 100
+"""Times that an earlier one of their key has replaced stay in the heap; beyond these and as many as count, they go."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +92,9 @@ class WorkQueue(Generic[K]):
             return
         self._due[key] = when
         heapq.heappush(self._heap, (when, next(self._order), key))
+        if len(self._heap) > 2 * len(self._due) + REPLACED_AT_MOST:
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
         self._arm()
 
     def add_with_backoff(self, key: K, at_least: float = 0.0) -> float:

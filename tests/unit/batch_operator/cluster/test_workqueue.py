@@ -278,3 +278,15 @@ async def test_by_default_it_runs_on_the_event_loop_s_clock() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 0.01)
     assert await asyncio.wait_for(queue.get(), 1) == "a"
+
+
+async def test_times_that_an_earlier_one_has_replaced_are_let_go(timers: FakeTimers, queue: WorkQueue[str]) -> None:
+    queue.add_after("other", 3000)
+    for _ in range(1000):
+        queue.add_after("a", 3600)
+        queue.add_after("a", 0.5)
+        timers.advance(1)
+        assert await drained(queue) == "a"
+    assert len(queue._heap) < 120
+    timers.advance(2000)
+    assert await drained(queue) == "other"
