@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from batch_operator.api import names
 from batch_operator.api.job_file import JobFile
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.reconcile import batchjob as job_reconcile
@@ -18,6 +19,7 @@ from batch_operator.scheduling.observed import WaitingJob
 from batch_operator.snapshot import JobSnapshot, PipelineRecord, PodRecord, RuleSettings, Turn, decode_pod
 
 NOW = datetime(2026, 4, 14, 10, 0, 0, tzinfo=UTC)
+GPU = "nvidia.com/gpu"
 JOB_UID = "0190f3a2-5b6c-4d7e-8f90-a1b2c3d4e5f6"
 
 
@@ -226,3 +228,39 @@ def two_components() -> tuple[dict[str, Any], dict[str, Any]]:
     )
     inputs = make_spec()["inputs"] | {"scorer.tables": files(4)}
     return make_spec(inputs=inputs, parameters=None), pipeline
+
+
+def make_queue(gpus: int | None = 8, name: str = "research", **changes: Any) -> QueueRecord:
+    """A Queue with so many GPUs; None: without a quota."""
+    quota = {} if gpus is None else {GPU: gpus * 1000}
+    return replace(QueueRecord(name, f"queue-{name}", "1", 1, quota), **changes)
+
+
+def make_queued_job(
+    name: str, gpus: int = 1, state: str = "PENDING", reason: str = "WaitingForQuota", **changes: Any
+) -> BatchJob:
+    """A job of team-a in the Queue research, as many pods as GPUs; by its state it waits, or holds them since NOW.
+
+    `changes`: of the object's metadata, but for `queue` and `suspend` (spec), `ledger`, `admission` and `status`.
+    """
+    queue = changes.pop("queue", "research")
+    spec = make_spec(queue=queue, suspend=changes.pop("suspend", None))
+    pods = {"worker": {"count": gpus, "requests": {GPU: "1"}}}
+    holds = state in ("ADMITTED", "RUNNING")
+    given = {"queue": queue, "admitted_at": "2026-04-14T10:00:00Z"} if holds else {}
+    ledger = {
+        "spec_hash": "0" * 64,
+        "components": {"worker": {"parallelism": gpus}},
+        "admission": {"pods": pods, **given, **changes.pop("admission", {})},
+        **changes.pop("ledger", {}),
+    }
+    admitted = {"type": "Admitted", "status": "True" if holds else "False", "reason": "Admitted" if holds else reason}
+    condition = {**admitted, "message": "", "lastTransitionTime": "2026-04-14T10:00:00Z"}
+    status = {"status": state, "conditions": [condition], "ledger": ledger, **changes.pop("status", {})}
+    return make_batchjob(spec, status, name=name, uid=name, **changes)
+
+
+def pod_of(job: BatchJob, index: int = 0, phase: str = "Running", **changes: Any) -> PodRecord:
+    """A pod of make_queued_job(): one GPU."""
+    identity = {"uid": f"{job.uid}-{index}", "owner_uid": job.uid, "job_name": job.name, "name": f"{job.name}-{index}"}
+    return make_pod(index, phase, **{**identity, "queue": job.spec.queue, "requests": ((GPU, 1000),), **changes})

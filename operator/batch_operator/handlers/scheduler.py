@@ -8,7 +8,7 @@ twice for the same job.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -31,9 +31,9 @@ from batch_operator.scheduling.positions import EXACT
 from batch_operator.scheduling.schedule import schedule
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
-MOVES_PER_SECOND = 10.0
-MOVES_AT_ONCE = 10.0
-"""Places told anew: together no more than 20 in any second (design section 3)."""
+MOVES_PER_SECOND = 7.0
+QUEUES_PER_SECOND = 3.0
+"""Places told anew, and Queues' statuses. As many are saved up: no more than 20 in any second (design section 3)."""
 QUEUE_SECONDS = 1.0
 """A Queue's status is written at most this often."""
 READ_AT_ONCE = 500
@@ -69,7 +69,9 @@ class Scheduler:
         self._answered: set[str] = set()
         self._displaced_at: dict[str, datetime] = {}
         self._not_before = 0.0
-        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
+        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_PER_SECOND, clock)
+        self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_PER_SECOND, clock)
+        self._first_of: dict[str, str] = {}
         self._fronts: deque[str] = deque()
         self._rest: deque[str] = deque()
         self._front_is_due = True
@@ -86,6 +88,9 @@ class Scheduler:
 
     def ask(self, job: BatchJob, asks: WaitingJob) -> None:
         """A job without a status, resolved, wants to know its turn."""
+        known = self._seen.jobs.get(job.uid)
+        if known is None or known.resource_version != job.resource_version:
+            return  # it asks for what it was; its next pass asks anew
         if self._asks.get(job.uid) != asks:
             self._answered.discard(job.uid)
         self._asks[job.uid] = asks
@@ -102,16 +107,17 @@ class Scheduler:
         self._note(job.uid)
 
     def _pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
-        if (old is not None and old.is_live) != (new is not None and new.is_live):
-            pod = new or old
-            assert pod is not None, "a change has an old or a new side"
-            self._note(pod.owner_uid)
+        if _counts(old) != _counts(new):
+            for owner in {pod.owner_uid for pod in (old, new) if pod is not None}:
+                self._note(owner)
 
     def _queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
         queue = new or old
         assert queue is not None, "a change has an old or a new side"
         if old is not None and new is not None and old.generation == new.generation:
             return  # our own status
+        if new is None:
+            self._queue_written.pop(queue.name, None)
         if queue.selector is not None and queue.selector.asks_for_labels:
             for entry in self._entries.values():
                 if isinstance(entry, WaitingJob) and entry.queue == queue.name:
@@ -155,6 +161,8 @@ class Scheduler:
             self._seen.granted[uid] = waiting[uid]
             self._decided(waiting[uid], "Admitted", f"its turn in Queue {waiting[uid].queue}")
         for victim in decisions.preempt:
+            if victim.uid in self._seen.granted:
+                continue  # once its status says that it is admitted, if it must go still
             self._seen.displaced[victim.uid] = Displaced(victim.detail, victim.preemptor)
             self._displaced_at[victim.uid] = cluster.now
             self._decided(self._entries[victim.uid], "Preempted", victim.detail)
@@ -205,8 +213,10 @@ class Scheduler:
 
     def _may_still_be_admitted(self, uid: str, granted: WaitingJob) -> bool:
         job, entry = self._seen.jobs.get(uid), self._entries.get(uid)
-        if job is None or entry is None:
+        if job is None or job.deleting or job.status.has_ended:
             return False
+        if entry is None:  # it was written before its first admission: its pass admits it, or asks anew
+            return not job.spec.suspend and job.spec.queue == granted.queue
         if isinstance(entry, WaitingJob):
             return not entry.suspended and (entry.queue, entry.shape) == (granted.queue, granted.shape)
         # it holds: by its status, or pods of an earlier round have come up
@@ -226,11 +236,13 @@ class Scheduler:
         }
         waiting: list[WaitingJob] = []
         holders: list[Holder] = []
+        for uid, granted in seen.granted.items():
+            holders.append(_assumed(granted, self._entries.get(uid), now))
         for uid, entry in self._entries.items():
-            granted, displaced = seen.granted.get(uid), seen.displaced.get(uid)
-            if granted is not None:
-                holders.append(_assumed(granted, entry, now))
-            elif isinstance(entry, WaitingJob):
+            displaced = seen.displaced.get(uid)
+            if uid in seen.granted:
+                continue
+            if isinstance(entry, WaitingJob):
                 waiting.append(entry)
             elif displaced is not None and entry.ending_since is None:
                 since = self._displaced_at[uid]
@@ -274,10 +286,16 @@ class Scheduler:
             line.popleft()
         return READ_AGAIN_SECONDS
 
+    def _is_unread(self, job: BatchJob) -> bool:
+        queue = self._seen.queues.get_by_name("", job.spec.queue)
+        by_labels = queue is not None and queue.selector is not None and queue.selector.asks_for_labels
+        return by_labels and job.namespace not in self._seen.namespace_labels
+
     def _to_compare(self, decisions: Decisions) -> None:
         """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,
         of whom the ones not reached since the cycle before come first."""
         self._fronts = deque(uid for uid, place in decisions.positions.items() if place <= EXACT)
+        self._first_of = {self._entries[uid].queue: uid for uid in self._fronts if decisions.positions[uid] == 1}
         left = [uid for uid in self._rest if uid in decisions.pending]
         known = {*left, *self._fronts}
         self._rest = deque([*left, *(uid for uid in decisions.pending if uid not in known)])
@@ -287,6 +305,8 @@ class Scheduler:
         if job is None or uid in self._seen.granted or not isinstance(self._entries.get(uid), WaitingJob):
             return False
         if job.status.status is None or job.spec.suspend:  # not told of it yet, or not by its queue
+            return False
+        if self._is_unread(job):  # after a start: that its queue is closed to it is not known yet
             return False
         turn = turns.of(decisions, uid, job.spec.queue, tell=True)
         if turn is None or has_news(job.status, turn, self._now()):
@@ -300,8 +320,9 @@ class Scheduler:
             self._seen.telling.discard(job.uid)
             self._fronts.append(job.uid)  # what was decided meanwhile
             self._queue.add(Chore.TELL)
-        if self._seen.pods_given_up:
-            self._note(job.uid)
+        self._note(job.uid)
+        if self._entries.get(job.uid) is None and self._seen.granted.pop(job.uid, None) is not None:
+            self._wake()  # it asks for nothing any more
         if self._labels(job.namespace) != self._labels_used.get(job.namespace):
             self._wake()
         elif self._lookouts.get(job.namespace) == job.uid:
@@ -321,28 +342,19 @@ class Scheduler:
         wait = self._queue_written.get(queue, 0.0) + QUEUE_SECONDS - self._clock()
         if wait > 0:
             return wait
-        if not self._moves.take():
-            return self._moves.seconds_to_next()
+        if not self._statuses.take():
+            return self._statuses.seconds_to_next()
         self._queue_written[queue] = self._clock()
         return 0.0
 
     def _first(self, queue: str) -> str:
         """The first in a queue's line and what it waits for."""
-        for uid in self._waiting_in(queue):
-            turn = turns.of(self._seen.decisions, uid, queue, tell=False)
-            if turn is not None:
-                entry = self._entries[uid]
-                return f"{entry.namespace}/{entry.name}: {turn.words}"
-        return ""
-
-    def _waiting_in(self, queue: str) -> Iterator[str]:
-        for uid in self._seen.decisions.positions:
-            entry = self._entries.get(uid)
-            if isinstance(entry, WaitingJob) and entry.queue == queue:
-                yield uid
+        uid = self._first_of.get(queue, "")
+        entry, turn = self._entries.get(uid), turns.of(self._seen.decisions, uid, queue, tell=False)
+        return f"{entry.namespace}/{entry.name}: {turn.words}" if entry is not None and turn is not None else ""
 
 
-def _assumed(granted: WaitingJob, entry: Entry, now: datetime) -> Holder:
+def _assumed(granted: WaitingJob, entry: Entry | None, now: datetime) -> Holder:
     """A job that is admitted, though no status says so yet; `entry`: pods of an earlier round may be left."""
     beside = entry.pods if isinstance(entry, Holder) else ()
     return Holder(
@@ -355,6 +367,11 @@ def _assumed(granted: WaitingJob, entry: Entry, now: datetime) -> Holder:
         priority=granted.priority,
         preemptions=granted.preemptions,
     )
+
+
+def _counts(pod: PodRecord | None) -> tuple[object, ...]:
+    """What of a pod its job's entry is made of."""
+    return (pod.owner_uid, pod.is_live, pod.deletion_asked_at) if pod is not None else ("", False, None)
 
 
 def _takes_pods(record: NodeRecord) -> bool:

@@ -58,13 +58,13 @@ def entry(
         return None  # Kueue counts its quota
     if ledger is None or ledger.admission is None or job.unreadable_status:
         return _of_pods(job, live, ledger) if live else None if job.deleting or job.status.has_ended else asks
+    if job.deleting:  # it makes no more pods, and cannot be asked to give way
+        return _of_pods(job, live, ledger) if live else None
     if not job.status.has_ended and job.status.status is not None and not is_waiting(job.status):
         return _holder(job, ledger, ledger.admission, live)
     if live:
         return _of_pods(job, live, ledger)
-    if job.status.has_ended or job.deleting:
-        return None
-    return waiting(job)
+    return None if job.status.has_ended else waiting(job)
 
 
 def orphaned(uid: str, pods: Iterable[PodRecord]) -> Holder | None:

@@ -134,12 +134,15 @@ def preempted(status: BatchJobStatus, words: str, now: datetime) -> BatchJobStat
 def queued(status: BatchJobStatus, turn: Turn, now: datetime) -> BatchJobStatus:
     """PENDING or PREEMPTED, with what its queue says of it."""
     reason = Reason(turn.reason)
+    stalled = (ConditionType.STALLED, False, Reason.RESOLVED, "")
+    if turn.is_stalled:
+        stalled = (ConditionType.STALLED, True, reason, turn.words)
     return moved(
         status,
         status.status or JobStatus.PENDING,
         [
             (ConditionType.ADMITTED, False, reason, turn.words),
-            (ConditionType.STALLED, turn.is_stalled, reason if turn.is_stalled else Reason.RESOLVED, turn.words),
+            stalled,
             (ConditionType.SUSPENDED, False, Reason.RESUMED, ""),
         ],
         now,

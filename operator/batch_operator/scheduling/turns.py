@@ -10,11 +10,10 @@ from batch_operator.snapshot import Turn
 
 
 def of(decisions: Decisions, uid: str, queue: str, *, tell: bool) -> Turn | None:
-    """None: it was not among the waiting jobs, or it was admitted."""
-    pending = decisions.pending.get(uid)
-    if pending is None:
+    """None: it was not among the waiting jobs, or it was admitted, or it waited in another queue's line."""
+    pending, position = decisions.pending.get(uid), decisions.positions.get(uid)
+    if pending is None or (position is not None and queue not in decisions.depths):
         return None
-    position = decisions.positions.get(uid)
     return Turn(
         reason=pending.why.value,
         words=words(pending),
