@@ -7,7 +7,7 @@ every job that changes, by reconcile.batchjob for one that has no status yet, by
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from batch_operator.api import quantities
 from batch_operator.api.job_file import JobFile
@@ -83,6 +83,7 @@ def orphaned(uid: str, pods: Iterable[PodRecord]) -> Holder | None:
         pods=_sets(live),
         admitted_at=first.created_at,
         ending_since=max(asked_to_go),
+        grace=_grace(live),
     )
 
 
@@ -144,6 +145,7 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: Iterab
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
         ending_since=stopping.since if stopping else None,
+        grace=_grace(live),
         preempted_for=(stopping.preemptor or "") if stopping else "",
     )
 
@@ -155,6 +157,16 @@ def _of_pods(job: BatchJob, live: list[PodRecord], ledger: Ledger | None) -> Hol
     record = ledger.admission if ledger else None
     queue = left.queue or (record.queue if record else None) or job.spec.queue
     return replace(left, queue=queue, priority=(record.priority or 0) if record else 0)
+
+
+def _grace(live: Iterable[PodRecord]) -> timedelta:
+    """The longest time that a pod which was asked to go may take."""
+    times = [
+        pod.deletion_due - pod.deletion_asked_at
+        for pod in live
+        if pod.deletion_due is not None and pod.deletion_asked_at is not None
+    ]
+    return max(times, default=timedelta())
 
 
 def _preemptions(job: BatchJob, ledger: Ledger) -> int:
