@@ -125,6 +125,4 @@ _OF_ENDS = (
     ),
 )
 
-SCENARIOS = {
-    scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS, *OF_QUEUES, *OF_KUEUE)
-}
+SCENARIOS = {scenario.name: scenario for scenario in (*_OF_ENDS, *OF_LOSSES, *OF_REQUESTS, *OF_QUEUES, *OF_KUEUE)}
