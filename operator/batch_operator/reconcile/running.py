@@ -241,15 +241,18 @@ def _fail(view: _View, status: BatchJobStatus, why: Failure) -> Outgoing:
 
 
 def _start_timed_out(view: _View, status: BatchJobStatus) -> Outgoing:
-    """Back to the queue with growing delay, behind its equals; after the third time it fails (design section 3)."""
-    ledger = _ledger(status)
-    number = (ledger.start_timeouts or 0) + 1
+    """Back to the queue with growing delay, behind its equals; after the third time it fails (design section 3). One
+    whose pods are refused does not fail for it, and comes back after the longest delay: others can use its quota."""
+    ledger, refused = _ledger(status), status.status is JobStatus.PENDING
+    counted = (ledger.start_timeouts or 0) + (not refused)
+    number = timeouts.MAX_START_TIMEOUTS if refused else counted
     words = next((p.unschedulable or p.waiting_reason for p in view.pods.values() if not p.started_at), "")
-    if number >= timeouts.MAX_START_TIMEOUTS:
+    words = shortened(view.seen.refusal.message, 300) if refused and view.seen.refusal else words
+    if counted >= timeouts.MAX_START_TIMEOUTS:
         return _fail(view, status, timeouts.start_failure(view.policy, words))
     resume_at = view.now + timeouts.start_retry_delay(view.job.uid, number, view.seen.settings.start_retry_delay)
     record = ledger.admission.model_copy(update={"queued_at": view.now}) if ledger.admission else None
-    status = _with_ledger(status, start_timeouts=number, next_admission=resume_at, admission=record)
+    status = _with_ledger(status, start_timeouts=counted or None, next_admission=resume_at, admission=record)
     intent = stopping.Intent(Reason.START_TIMEOUT, "it did not start in time")
     plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
     message = f"did not start within {view.policy.start_timeout_seconds} s" + (f": {words}" if words else "")
@@ -301,7 +304,9 @@ def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJ
         ],
         now,
         message=f"pods are refused: {words}",
-        ledger=statuses.clocks_stopped(ledger, now).model_copy(update={"waiting_since": ledger.waiting_since or now}),
+        ledger=statuses.clocks_stopped(ledger, now).model_copy(
+            update={"waiting_since": ledger.waiting_since or now, "starting_since": ledger.starting_since or now}
+        ),
     )
 
 

@@ -101,6 +101,7 @@ class TestGrants:
         scene.waits("two", 2)
         scene.cycle()
         assert scene.granted == {"one"}, "its quota is not given twice"
+        assert list(scene.seen.decisions.pending) == ["two"], "nor does it wait and hold at once"
         scene.holds("one", 3)
         scene.cycle()
         assert scene.granted == set()
@@ -390,6 +391,12 @@ class TestTelling:
         scene.scheduler.tell()
         assert scene.seen.telling == set(), "after a start its namespace's labels are not known yet"
 
+    async def test_one_whose_pass_is_late_is_told_once(self) -> None:
+        scene = self.line(1)
+        for _ in range(20):
+            assert scene.scheduler.tell() is None, "as many tokens are left"
+            scene.cycle()
+
     async def test_nothing_is_kept_of_a_deleted_job(self) -> None:
         scene = self.line(1)
         scene.scheduler.tell()
@@ -404,12 +411,13 @@ class TestQueueStatus:
     async def test_it_says_who_runs_and_who_is_next(self, scene: Scene) -> None:
         scene.holds("holder", 4)
         scene.waits("one", 2)
+        scene.waits("two", 2, creationTimestamp="2026-04-14T10:00:05Z")
         scene.cycle()
         assert QueueKey("research") in await scene.to_do()
         found = scene.scheduler.queue_status("research")
         assert found is not None
         _, status = found
-        assert (status.pending, status.admitted, status.usage) == (1, 1, "4/4 nvidia.com/gpu")
+        assert (status.pending, status.admitted, status.usage) == (2, 1, "4/4 nvidia.com/gpu")
         assert str(status.next).startswith("team-a/one: 2 nvidia.com/gpu missing (in use: team-a 4)")
 
     async def test_nothing_to_say_where_it_says_so(self, scene: Scene) -> None:

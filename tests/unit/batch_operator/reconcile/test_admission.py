@@ -8,7 +8,7 @@ import pytest
 from batch_operator.api.v1alpha1.conditions import ConditionType
 from batch_operator.reconcile import batchjob
 from batch_operator.reconcile.plan import Plan
-from batch_operator.snapshot import Displaced, Turn
+from batch_operator.snapshot import Displaced, Refusal, Turn
 from tests.builders import NOW, make_batchjob, make_snapshot, seconds, status_of
 from tests.unit.batch_operator.reconcile.course import Course, inputs
 
@@ -205,3 +205,25 @@ class TestStartTimeout:
         record = course.ledger.admission
         assert record is not None
         assert (course.state, record.queued_at) == ("RUNNING", None)
+
+    def test_one_whose_pods_are_refused_gives_its_quota_back_and_does_not_fail_for_it(self) -> None:
+        course = Course(inputs(2, 1)).at(0, passes=1)
+        begin = 0
+        for _ in range(4):
+            course.pods.clear()
+            refusal = Refusal("Quota", "exceeded quota: gpus", NOW + seconds(begin), times=9)
+            course.snapshot = replace(course.snapshot, refusal=refusal)
+            course.at(begin + 1, passes=1).at(begin + 599, passes=1)
+            assert conditions(course)["Admitted"][:2] == ("False", "NamespaceQuota")
+            course.pods.clear()
+            course.at(begin + 600, passes=1)
+            assert (course.state, conditions(course)["Admitted"][1]) == ("PENDING", "StartTimeout")
+            assert course.events[-1] == "StartTimeout: did not start within 600 s: exceeded quota: gpus"
+            assert course.ledger.start_timeouts is None
+            due = course.ledger.next_admission
+            assert due is not None
+            assert seconds(840) <= due - NOW - seconds(begin) <= seconds(1080)
+            begin = int((due - NOW).total_seconds())
+            course.snapshot = replace(course.snapshot, refusal=None)
+            course.at(begin, passes=1)
+            assert course.state == "ADMITTED"
