@@ -56,6 +56,10 @@ class JobFile:
 
     def compressed(self) -> bytes:
         """The same bytes each time: gzip's header carries no time."""
+        return self._compressed
+
+    @cached_property
+    def _compressed(self) -> bytes:
         return gzip.compress(self.content, mtime=0)
 
     @cached_property

@@ -4,7 +4,7 @@ Written by handlers (watch events), cluster.progress_server (reports) and cluste
 writes); read by cluster.gather. Everything here can be lost: a restarted operator finds it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.job_files import JobFiles
 from batch_operator.cluster.store import RecordStore
 from batch_operator.reconcile import rounds
 from batch_operator.scheduling.decisions import Decisions
@@ -39,7 +40,7 @@ class Observations:
     cluster_pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
     queues: RecordStore[QueueRecord] = field(default_factory=RecordStore)
     reports: dict[str, Report] = field(default_factory=dict)
-    job_files: dict[str, JobFile] = field(default_factory=dict)
+    job_files: MutableMapping[str, JobFile] = field(default_factory=JobFiles)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     org_ids: dict[str, str] = field(default_factory=dict)
     job_files_read: dict[str, datetime] = field(default_factory=dict)
