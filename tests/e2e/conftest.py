@@ -1,5 +1,6 @@
 """The operator as a user installs it: by its chart, in the cluster, with images of this checkout."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,12 @@ from tests.demo.store import Place
 from tests.e2e.history import History
 
 PATIENCE_SECONDS = 90
-RULES = {"imagePullTimeoutSeconds": "5", "startRetryDelaySeconds": "1", "progress.intervalSeconds": "1"}
+RULES = {
+    "imagePullTimeoutSeconds": "5",
+    "startRetryDelaySeconds": "1",
+    "displaceAfterSeconds": "2",
+    "progress.intervalSeconds": "1",
+}
 """Waits of the operator, short so that the tests are."""
 
 
@@ -59,6 +65,9 @@ class Team:
             "spec": spec,
         }
         self.run("apply", "-f", "-", stdin=manifest)
+
+    def patch(self, kind: str, name: str, change: dict[str, Any]) -> None:
+        self.run("patch", kind, name, "--type=merge", "-p", json.dumps(change))
 
     def job(self, name: str) -> Any:
         return self.kubectl.get("batchjob", name, f"--namespace={self.namespace}")

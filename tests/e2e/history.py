@@ -44,6 +44,21 @@ class History:
                 found.append(state)
         return found
 
+    def first(self, job: str, state: str) -> Any:
+        """status of the job's first version in that state."""
+        versions = (version.get("status", {}) for version in self._of(JOBS, job))
+        return next(status for status in versions if status.get("status") == state)
+
+    def reasons(self, job: str) -> list[str]:
+        """Why it was not admitted (condition Admitted), in the order told, without repetitions in a row."""
+        found: list[str] = []
+        for version in self._of(JOBS, job):
+            for condition in version.get("status", {}).get("conditions", ()):
+                waits = condition["type"] == "Admitted" and condition["status"] == "False"
+                if waits and found[-1:] != [condition["reason"]]:
+                    found.append(condition["reason"])
+        return found
+
     def pods(self, job: str) -> dict[str, Any]:
         """The last version of each pod that the job ever had, by name."""
         found = {}

@@ -1,8 +1,10 @@
 """Ways to take a worker away, by what a cluster has for it; and the pipelines and pods that these tests need."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,16 +34,18 @@ def slow(self, source, path, results):
 LineCount.process = slow
 """
 """What a pod does first, for `misbehaving`: all its inputs but the job's first take a minute longer."""
-BEHIND_A_GATE = """
+GATE = "gate-is-open"
+_GATED = """
 import os
 from batch_worker.workers.line_count import LineCount
 process = LineCount.process
 def gated(self, source, path, results):
-    while self._started and not os.path.exists("/data/gate-is-open"):
+    while self._started and not os.path.exists("/data/%s"):
         self._stop.sleep(0.2)
     process(self, source, path, results)
 LineCount.process = gated
 """
+BEHIND_A_GATE = _GATED % GATE
 """What each pod does first, for `misbehaving`: after its first input it waits until `open_gate`."""
 _WRAPPER = """
 import os, runpy, sys
@@ -67,9 +71,14 @@ def misbehaving(team: Team, key: str, first: str = "", always: str = "", **compo
     pipeline(team, key, command=["python3", "-c", _WRAPPER], env=env, **component)
 
 
-def open_gate(team: Team) -> None:
+def behind_gate(name: str) -> str:
+    """BEHIND_A_GATE, with a gate of its own."""
+    return _GATED % name
+
+
+def open_gate(team: Team, name: str = GATE) -> None:
     """Lets the workers go on that are BEHIND_A_GATE."""
-    (team.place.root / "gate-is-open").touch()
+    (team.place.root / name).touch()
 
 
 def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6, **policy: Any) -> dict[str, Any]:
@@ -86,6 +95,12 @@ def job(key: str, parallelism: int, seconds_per_input: float = 0, count: int = 6
 def write_lines(team: Team, count: int = 6) -> None:
     for number in range(count):
         team.write(f"lines_{number}.csv", "x\n" * (number + 1))
+
+
+def into_the_next_second(team: Team, name: str) -> None:
+    """Returns when a job that is made now is younger than that one by the API server's clock, which has no tenths."""
+    created = datetime.fromisoformat(team.job(name)["metadata"]["creationTimestamp"])
+    time.sleep(max(0.0, (created + timedelta(seconds=1) - datetime.now(UTC)).total_seconds()))
 
 
 @contextmanager
