@@ -13,7 +13,7 @@ from tests.fakes.pod_scripts import PodPlace, Script
 from tests.fakes.resource_types import PODS
 from tests.faults.history import Seen
 from tests.faults.scenarios import kwok_notes
-from tests.faults.upstream import Upstream
+from tests.faults.upstream import Object, Upstream
 
 
 class Kubelet:
@@ -25,10 +25,14 @@ class Kubelet:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def heard(self, seen: Seen) -> None:
-        meta = seen.object["metadata"]
-        labels = meta.get("labels") or {}
-        if seen.resource is not PODS or seen.type != "ADDED" or names.COMPONENT_LABEL not in labels:
-            return
+        labels = seen.object["metadata"].get("labels") or {}
+        if seen.resource is PODS and seen.type == "ADDED" and names.COMPONENT_LABEL in labels:
+            self.play(seen.object)
+
+    def play(self, pod: Object) -> None:
+        """Puts on the annotations of the pod's script, if it has an end."""
+        meta = pod["metadata"]
+        labels = meta["labels"]
         place = PodPlace(
             labels[names.JOB_NAME_LABEL],
             labels[names.COMPONENT_LABEL],
