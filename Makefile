@@ -71,6 +71,10 @@ e2e: install cluster-up images  ## End-to-end tests: whole jobs on the real node
 simulate: install  ## The scheduler on a virtual clock: a week of load, figures into docs/queue.md, bars (SEEDS=1 JOBS=3000: a look)
 	@$(BIN)/python -m tests.simulate $(if $(SEEDS)$(JOBS),$(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS)),--docs docs/queue.md)
 
+.PHONY: queue-load
+queue-load: install  ## 10,000 jobs in one Queue of the real API server: figures and bars, into docs/queue.md (JOBS=1000)
+	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/python -m tests.queue_load --write $(if $(JOBS),--jobs $(JOBS))
+
 ##@ Generated files
 
 .PHONY: generate

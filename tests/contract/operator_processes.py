@@ -83,6 +83,7 @@ class Operators:
                 env={**os.environ, "KUBECONFIG": kubeconfig or self._kubeconfig, **given},
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that it can be given a share of the processor of its own
             )
         started = OperatorProcess(name, process, port, log_file)
         self._all.append(started)

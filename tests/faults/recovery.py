@@ -80,7 +80,7 @@ class Crowd:
         spec = pipeline_on(make_pipeline_spec(), self.namespace)
         await self._upstream.ask("POST", PIPELINES.path(self.namespace), custom("Pipeline", "classify", spec))
         await self.start()
-        await _each(self.names, self._create)
+        await each(self.names, self._create)
         await until(self._all_run, "all jobs RUNNING", 300)
 
     async def close(self) -> None:
@@ -116,16 +116,16 @@ class Crowd:
 
     async def change(self) -> None:
         """One thing of each sort, while nobody looks."""
-        await _each(self.sorts["completed"], lambda name: self._end_pod(name, "0"))
-        await _each(self.sorts["failed"], lambda name: self._end_pod(name, "1"))
-        await _each(
+        await each(self.sorts["completed"], lambda name: self._end_pod(name, "0"))
+        await each(self.sorts["failed"], lambda name: self._end_pod(name, "1"))
+        await each(
             self.sorts["pod-deleted"], lambda name: self._ask("DELETE", PODS.path(self.namespace, self._pod(name)))
         )
         note = {"metadata": {"annotations": {f"{names.GROUP}/cancel-requested-at": "now"}}}
-        await _each(self.sorts["cancelled"], lambda name: self._patch(name, note))
-        await _each(self.sorts["suspended"], lambda name: self._patch(name, {"spec": {"suspend": True}}))
-        await _each(self.sorts["deleted"], lambda name: self._ask("DELETE", BATCH_JOBS.path(self.namespace, name)))
-        await _each(self.sorts["new"], self._create)
+        await each(self.sorts["cancelled"], lambda name: self._patch(name, note))
+        await each(self.sorts["suspended"], lambda name: self._patch(name, {"spec": {"suspend": True}}))
+        await each(self.sorts["deleted"], lambda name: self._ask("DELETE", BATCH_JOBS.path(self.namespace, name)))
+        await each(self.sorts["new"], self._create)
         await until(self._pods_ended, "the pods' ends", 60)
 
     async def left(self) -> list[str]:
@@ -198,7 +198,7 @@ def _lives(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
-async def _each(todo: Iterable[str], one: Callable[[str], Awaitable[None]]) -> None:
+async def each(todo: Iterable[str], one: Callable[[str], Awaitable[None]]) -> None:
     waiting = list(todo)
 
     async def send() -> None:

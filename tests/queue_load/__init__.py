@@ -1,0 +1,1 @@
+"""The queue's figures on the real API server: `make queue-load`."""
