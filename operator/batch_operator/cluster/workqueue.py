@@ -190,6 +190,7 @@ async def _work(
     on_error: Callable[[K, Exception], float | None] | None,
 ) -> None:
     while True:
+        await asyncio.sleep(0)  # neither `get` nor a handler need ever wait: thousands of keys would stop the process
         try:
             key = await queue.get()
         except QueueShutDown:

@@ -160,6 +160,29 @@ async def test_never_two_workers_on_one_key_and_no_add_is_lost() -> None:
     assert runs < 5000, "adds were coalesced"
 
 
+async def test_others_come_to_their_turn_between_handlers_that_never_wait(queue: WorkQueue[str]) -> None:
+    """The renewal of the lead is one of them."""
+    worked = 0
+    seen: list[int] = []
+
+    async def handler(key: str) -> None:
+        nonlocal worked
+        worked += 1
+
+    async def another() -> None:
+        while worked < 100:
+            await asyncio.sleep(0)
+            seen.append(worked)
+
+    for number in range(100):
+        queue.add(str(number))
+    workers = asyncio.create_task(run_workers(queue, 2, handler))
+    await another()
+    queue.shut_down()
+    await workers
+    assert len(set(seen)) >= 50, "it ran after every two keys at the latest"
+
+
 async def test_a_handler_that_raises_gets_its_key_back_after_the_back_off(
     queue: WorkQueue[str], timers: FakeTimers
 ) -> None:
