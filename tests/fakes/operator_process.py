@@ -28,7 +28,7 @@ from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import accept
-from batch_operator.handlers.keys import Key
+from batch_operator.handlers.keys import Key, is_urgent
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.steady_clock import SteadyClock
@@ -109,7 +109,7 @@ class SimulatedOperator:
             cluster_pipelines=RecordStore(clock=clock.time),
             queues=RecordStore(clock=clock.time),
         )
-        self.queue: WorkQueue[Key] = WorkQueue(timers=clock)
+        self.queue: WorkQueue[Key] = WorkQueue(timers=clock, urgent=is_urgent)
         register(kopf.OperatorRegistry(), self.seen, self.queue)
         rules = SETTINGS.rules("PEM")
         client = cast(Client, self.client)

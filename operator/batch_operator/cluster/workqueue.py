@@ -39,9 +39,18 @@ class Timers(Protocol):
 
 
 class WorkQueue(Generic[K]):
-    """FIFO of distinct keys. Back-off per key: base * 2^failures seconds, at most `cap`, until `forget`."""
+    """FIFO of distinct keys, the `urgent` ones first. Back-off per key: base * 2^failures seconds, at most `cap`, until
+    `forget`."""
 
-    def __init__(self, *, base_seconds: float = 0.05, cap_seconds: float = 60.0, timers: Timers | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        base_seconds: float = 0.05,
+        cap_seconds: float = 60.0,
+        timers: Timers | None = None,
+        urgent: Callable[[K], bool] = lambda _: False,
+    ) -> None:
+        self._urgent = urgent
         self._base = base_seconds
         self._cap = cap_seconds
         self._timers: Timers = timers or asyncio.get_running_loop()
@@ -74,13 +83,14 @@ class WorkQueue(Generic[K]):
     def is_shut_down(self) -> bool:
         return self._stopped
 
-    def add(self, key: K) -> None:
-        """The key shall be worked on, as soon as possible. No effect after `shut_down`."""
+    def add(self, key: K, *, first: bool = False) -> None:
+        """The key shall be worked on, as soon as possible; `first`: before all that wait. No effect after `shut_down`,
+        nor on the place of a key that waits already."""
         if self._stopped or key in self._dirty:
             return
         self._dirty.add(key)
         if key not in self._processing:
-            self._enqueue(key)
+            self._enqueue(key, first=first)
 
     def add_after(self, key: K, seconds: float) -> None:
         """`add` in so many seconds; of several such times of one key the earliest counts."""
@@ -144,8 +154,11 @@ class WorkQueue(Generic[K]):
         self._heap.clear()
         self._available.release()
 
-    def _enqueue(self, key: K) -> None:
-        self._ready.append(key)
+    def _enqueue(self, key: K, *, first: bool = False) -> None:
+        if first or self._urgent(key):
+            self._ready.appendleft(key)
+        else:
+            self._ready.append(key)
         self._available.release()
 
     def _arm(self) -> None:

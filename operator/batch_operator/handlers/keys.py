@@ -24,3 +24,8 @@ class Chore(Enum):
 
 
 Key = JobKey | QueueKey | Chore
+
+
+def is_urgent(key: Key) -> bool:
+    """What concerns all jobs does not wait behind ten thousand single ones."""
+    return isinstance(key, QueueKey | Chore)

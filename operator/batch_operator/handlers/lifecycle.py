@@ -35,7 +35,7 @@ from batch_operator.cluster.workqueue import WorkQueue, run_workers
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import ProgressReceiver, health_server
-from batch_operator.handlers.keys import Key
+from batch_operator.handlers.keys import Key, is_urgent
 from batch_operator.handlers.kopf_session import WatchTrace, login
 from batch_operator.handlers.kopf_settings import settings as kopf_settings
 from batch_operator.handlers.reconciler import Reconciler
@@ -61,7 +61,7 @@ class Operator:
         self._settings = settings
         self._metrics = Metrics(__version__)
         self._seen = Observations()
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(urgent=is_urgent)
         self._now = SteadyClock()
         displace_after = timedelta(seconds=settings.displace_after_seconds)
         self._scheduler = Scheduler(self._seen, self._queue, self._now, self._metrics, displace_after=displace_after)

@@ -31,9 +31,9 @@ from batch_operator.scheduling.positions import EXACT
 from batch_operator.scheduling.schedule import schedule
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
-MOVES_PER_SECOND = 7.0
-QUEUES_PER_SECOND = 3.0
-"""Places told anew, and Queues' statuses. As many are saved up: no more than 20 in any second (design section 3)."""
+MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 3.0
+QUEUES_PER_SECOND, QUEUES_AT_ONCE = 2.0, 2.0
+"""Places told anew, and Queues' statuses: together no more than 20 in any second (design section 3)."""
 QUEUE_SECONDS = 1.0
 """A Queue's status is written at most this often."""
 READ_AT_ONCE = 500
@@ -69,8 +69,8 @@ class Scheduler:
         self._answered: set[str] = set()
         self._displaced_at: dict[str, datetime] = {}
         self._not_before = 0.0
-        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_PER_SECOND, clock)
-        self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_PER_SECOND, clock)
+        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
+        self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_AT_ONCE, clock)
         self._first_of: dict[str, str] = {}
         self._fronts: deque[str] = deque()
         self._rest: deque[str] = deque()
@@ -192,7 +192,7 @@ class Scheduler:
 
     def _decided(self, entry: Entry, reason: str, words: str) -> None:
         log.info(words, namespace=entry.namespace, name=entry.name, reason=reason, queue=entry.queue)
-        self._queue.add((entry.namespace, entry.name))
+        self._queue.add((entry.namespace, entry.name), first=True)
 
     def _forget_what_status_says(self) -> None:
         """A decision stands until the job's status says it, or the job asks for something else: a pass that carries it

@@ -26,6 +26,9 @@ from batch_operator.resources import pod as pods_of
 from batch_operator.scheduling.observed import Holder, PodSet, WaitingJob
 from batch_operator.snapshot import PodRecord
 
+NOT_ASKED_YET = timedelta(days=1)
+"""The grace of a job one of whose pods nobody has asked to go: where it is to end, its next pass does, and what it
+holds is counted upon until then, however long ago that was decided."""
 _AUTHORISED = (Reason.NAMESPACE_QUOTA, Reason.CREATE_REFUSED, Reason.HANDED_OVER)
 
 
@@ -124,7 +127,7 @@ def waiting(job: BatchJob) -> WaitingJob:
     )
 
 
-def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: Iterable[PodRecord]) -> Holder:
+def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: list[PodRecord]) -> Holder:
     """What status authorises, and what is there beside it: pods of earlier rounds and attempts."""
     stopping = ledger.stopping
     known = rounds.read(ledger.components) if stopping is None else {}
@@ -144,8 +147,8 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: Iterab
         admitted_at=record.admitted_at or job.created_at,
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
-        ending_since=stopping.since if stopping else None,
-        grace=_grace(live),
+        ending_since=max([stopping.since, *_asked_to_go(live)]) if stopping else None,
+        grace=NOT_ASKED_YET if len(_asked_to_go(live)) < len(live) else _grace(live),
         preempted_for=(stopping.preemptor or "") if stopping else "",
     )
 
@@ -157,6 +160,10 @@ def _of_pods(job: BatchJob, live: list[PodRecord], ledger: Ledger | None) -> Hol
     record = ledger.admission if ledger else None
     queue = left.queue or (record.queue if record else None) or job.spec.queue
     return replace(left, queue=queue, priority=(record.priority or 0) if record else 0)
+
+
+def _asked_to_go(live: Iterable[PodRecord]) -> list[datetime]:
+    return [pod.deletion_asked_at for pod in live if pod.deletion_asked_at is not None]
 
 
 def _grace(live: Iterable[PodRecord]) -> timedelta:

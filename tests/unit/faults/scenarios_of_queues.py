@@ -147,9 +147,6 @@ OF_QUEUES = (
         in_full=True,
         one_way=False,
         patience=120.0,
-        # away between a victim's intent and the delete of its pod, for longer than ending pods are waited for: the other
-        # victim is admitted again at once, and gives way once more
-        without=(Kind.AWAY,),
     ),
     Scenario(
         "queue-edited",

@@ -50,6 +50,14 @@ async def test_a_key_added_many_times_while_worked_on_runs_exactly_once_more(que
     assert await drained(queue) == "a"
 
 
+async def test_urgent_keys_come_first(timers: FakeTimers) -> None:
+    queue = WorkQueue[str](timers=timers, urgent=str.isupper)
+    for key in "abC":
+        queue.add(key)
+    queue.add("d", first=True)
+    assert await drained(queue) == "dCab"
+
+
 async def test_get_waits_for_a_key(queue: WorkQueue[str]) -> None:
     waiting = asyncio.create_task(queue.get())
     await settle()
