@@ -14,6 +14,7 @@ from uuid import NAMESPACE_OID, uuid5
 import orjson
 
 from tests.fakes.clock import SimulatedClock
+from tests.fakes.json_merge import merged
 from tests.fakes.resource_types import (
     DISRUPTION_BUDGETS,
     NAMESPACES,
@@ -356,19 +357,6 @@ def path_of(where: Address) -> str:
     if where.namespace:
         parts += ["namespaces", where.namespace]
     return "/".join([*parts, row.plural, *([where.name] if where.name else [])])
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
 
 
 def _copied(obj: Mapping[str, Any]) -> Object:

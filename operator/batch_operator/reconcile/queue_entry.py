@@ -148,7 +148,7 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: list[P
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
         ending_since=max([stopping.since, *_asked_to_go(live)]) if stopping else None,
-        grace=NOT_ASKED_YET if len(_asked_to_go(live)) < len(live) else _grace(live),
+        grace=_grace(live) if stopping else timedelta(),
         preempted_for=(stopping.preemptor or "") if stopping else "",
     )
 
@@ -166,8 +166,10 @@ def _asked_to_go(live: Iterable[PodRecord]) -> list[datetime]:
     return [pod.deletion_asked_at for pod in live if pod.deletion_asked_at is not None]
 
 
-def _grace(live: Iterable[PodRecord]) -> timedelta:
+def _grace(live: list[PodRecord]) -> timedelta:
     """The longest time that a pod which was asked to go may take."""
+    if any(pod.deletion_asked_at is None for pod in live):
+        return NOT_ASKED_YET
     times = [
         pod.deletion_due - pod.deletion_asked_at
         for pod in live

@@ -6,13 +6,11 @@ requests, then timeouts, then what pods tell. Called by reconcile.batchjob.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from batch_operator.api import ranges
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import AdmissionLedger, BatchJob, BatchJobStatus, JobStatus, Ledger
-from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
-from batch_operator.api.v1alpha1.schema_types import rfc3339
+from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.words import shortened
 from batch_operator.policies import (
     effective_policy,
@@ -28,11 +26,21 @@ from batch_operator.policies.effective_policy import EffectivePolicy
 from batch_operator.policies.pod_outcome import Outcome
 from batch_operator.policies.progress import Progress
 from batch_operator.policies.verdict import Failure
-from batch_operator.reconcile import admission, handing_over, losses, pods_of_job, queue_entry, rounds, stopping
+from batch_operator.reconcile import (
+    admission,
+    handing_over,
+    losses,
+    pods_of_job,
+    queue_entry,
+    rounds,
+    running_status,
+    stopping,
+)
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.losses import Counts, Losses
 from batch_operator.reconcile.plan import Event, Plan, PodDelete
 from batch_operator.reconcile.rounds import Round
+from batch_operator.reconcile.running_status import ledger_of, with_ledger
 from batch_operator.snapshot import Displaced, JobSnapshot, PodRecord
 
 LOOK_AGAIN = timedelta(seconds=30)
@@ -78,7 +86,7 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
         known = admission.begun(file, known, done.ended)
     elif ledger.admission is None and ledger.handed_over is None:  # admitted by an operator that had no queues
         record = AdmissionLedger(pods=queue_entry.asked(file, known), queue=job.spec.queue, admitted_at=now)
-        status = _with_ledger(status, admission=record)
+        status = with_ledger(status, admission=record)
     ended = all(not r.open_indexes for r in known.values())
     why = success.inputs_failure(done, policy, ended=ended)
     if why is not None:
@@ -123,7 +131,7 @@ def _displaced(view: _View, status: BatchJobStatus, why: Displaced) -> Outgoing:
 
 def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
     """An admitted job: what its pods and its clocks say."""
-    ledger = _ledger(status)
+    ledger = ledger_of(status)
     status = _with_rounds(status, _with_slow_pods(_rounds(status), view))
     if (why := _first_fatal(view, _rounds(status))) is not None:
         return _fail(view, status, why)
@@ -136,10 +144,10 @@ def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
             return _fail(view, status, timeouts.assign_failure(view.policy, status.message or ""))
     known = _rounds(status)
     if rounds.has_started(view.file, known, view.pods):
-        status = _with_ledger(status, starting_since=None, start_timeouts=None, admission=_as_created(ledger))
+        status = with_ledger(status, starting_since=None, start_timeouts=None, admission=_as_created(ledger))
     elif status.status is JobStatus.ADMITTED and ledger.starting_since is None:  # admitted by an older version
-        status = _with_ledger(status, starting_since=view.now)
-    due = timeouts.start_due(_ledger(status), view.policy)
+        status = with_ledger(status, starting_since=view.now)
+    due = timeouts.start_due(ledger_of(status), view.policy)
     if due is not None and view.now >= due:
         return _start_timed_out(view, status)
     lost = losses.count(view.file, known, _counts(status), view.pods, view.done.ended, view.policy, view.now)
@@ -149,7 +157,7 @@ def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
 
 
 def _counts(status: BatchJobStatus) -> Counts:
-    ledger = _ledger(status)
+    ledger = ledger_of(status)
     return Counts(
         status.retry_count or 0, status.preemption_count or 0, ledger.preemption_base or 0, ledger.round_failures or 0
     )
@@ -165,14 +173,14 @@ def _lost(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     status = _with_rounds(status, lost.rounds).model_copy(
         update={"retry_count": lost.counts.retries, "preemption_count": lost.counts.preemptions}
     )
-    status = _with_ledger(status, round_failures=lost.counts.round_failures or None)
+    status = with_ledger(status, round_failures=lost.counts.round_failures or None)
     words = "; ".join(lost.words[:3]) + (f" (and {len(lost.words) - 3} more)" if len(lost.words) > 3 else "")
     reason = Reason.PREEMPTED if lost.preempted else Reason.RETRYING
     if lost.failure is not None:
         return _fail(view, status, lost.failure)
     event = Event("Warning", reason, words)
     if lost.round_lost:
-        status = _with_ledger(status, next_admission=lost.resume_at)
+        status = with_ledger(status, next_admission=lost.resume_at)
         intent = stopping.Intent(reason, words)
         plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
     else:
@@ -194,7 +202,7 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         status = statuses.preempted(status, lost.preempted, now)
         return Plan("Preempted", status.message or ""), status
     missing = pods_of_job.missing(view.job, view.file, known, pods, view.done.ended, seen.settings, now)
-    missing = handing_over.replacements(missing, _ledger(status).handed_over, known, pods.values())
+    missing = handing_over.replacements(missing, ledger_of(status).handed_over, known, pods.values())
     held_back = held_back_until(seen, now)
     event: Event | None = None
     refused = f"; {len(missing)} more refused: {seen.refusal.message}" if seen.refusal and missing else ""
@@ -209,12 +217,13 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
     if gated and not runs:
         status = handing_over.held(status, gated, refused, now)
     elif runs or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
-        status = _running(status, pods_of_job.waiting_words(pods.values()) + _back_off_words(known, now) + refused, now)
+        remark = pods_of_job.waiting_words(pods.values()) + running_status.back_off_words(known, now)
+        status = running_status.running(status, remark + refused, now)
     elif seen.refusal is not None and not alive:
         event = Event("Warning", refusal.reason(seen.refusal), f"pods are refused: {seen.refusal.message}")
-        status = _refused(status, seen, now)
+        status = running_status.refused(status, seen, now)
     elif status.status is not JobStatus.PENDING or pods:  # PENDING for a refusal until a pod is there
-        status = _starting(status, pods, len(places) + len(pods), refused, now)
+        status = running_status.starting(status, pods, len(places) + len(pods), refused, now)
     gone_astray = [PodDelete(p.name, p.uid, view.policy.grace_seconds) for p in rounds.superseded(seen.pods, known)]
     plan = Plan(
         "Running" if status.status is JobStatus.RUNNING else "Starting",
@@ -243,7 +252,7 @@ def _fail(view: _View, status: BatchJobStatus, why: Failure) -> Outgoing:
 def _start_timed_out(view: _View, status: BatchJobStatus) -> Outgoing:
     """Back to the queue with growing delay, behind its equals; after the third time it fails (design section 3). One
     whose pods are refused does not fail for it, and comes back after the longest delay: others can use its quota."""
-    ledger, refused = _ledger(status), status.status is JobStatus.PENDING
+    ledger, refused = ledger_of(status), status.status is JobStatus.PENDING
     counted = (ledger.start_timeouts or 0) + (not refused)
     number = timeouts.MAX_START_TIMEOUTS if refused else counted
     words = next((p.unschedulable or p.waiting_reason for p in view.pods.values() if not p.started_at), "")
@@ -252,73 +261,11 @@ def _start_timed_out(view: _View, status: BatchJobStatus) -> Outgoing:
         return _fail(view, status, timeouts.start_failure(view.policy, words))
     resume_at = view.now + timeouts.start_retry_delay(view.job.uid, number, view.seen.settings.start_retry_delay)
     record = ledger.admission.model_copy(update={"queued_at": view.now}) if ledger.admission else None
-    status = _with_ledger(status, start_timeouts=counted or None, next_admission=resume_at, admission=record)
+    status = with_ledger(status, start_timeouts=counted or None, next_admission=resume_at, admission=record)
     intent = stopping.Intent(Reason.START_TIMEOUT, "it did not start in time")
     plan, status = stopping.stop(view.job, status, intent, view.seen, view.now, view.policy)
     message = f"did not start within {view.policy.start_timeout_seconds} s" + (f": {words}" if words else "")
     return replace(plan, event=Event("Warning", Reason.START_TIMEOUT, message)), status
-
-
-def _running(status: BatchJobStatus, remark: str, now: datetime) -> BatchJobStatus:
-    counts = status.input_progress
-    assert counts is not None, "progress is folded before"
-    done = counts.completed + counts.failed
-    total = done + counts.pending + counts.processing
-    message = f"running: {done} of {total} inputs done" if total else "running"
-    if counts.failed:
-        message += f", {counts.failed} of them failed"
-    return statuses.moved(
-        status,
-        JobStatus.RUNNING,
-        [(ConditionType.RUNNING, True, Reason.PODS_RUNNING, ""), *statuses.ADMITTED],
-        now,
-        started_at=status.started_at or now,
-        message=shortened(message + remark),
-        ledger=_ledger(status).model_copy(
-            update={"running_since": _ledger(status).running_since or now, "waiting_since": None}
-        ),
-    )
-
-
-def _starting(status: BatchJobStatus, pods: rounds.Pods, count: int, refused: str, now: datetime) -> BatchJobStatus:
-    words = next((p.unschedulable for p in pods.values() if p.unschedulable), "") or next(
-        (f"{p.waiting_reason}: {p.waiting_message}" for p in pods.values() if p.waiting_message), ""
-    )
-    message = pods_of_job.starting_message(count) + (f" ({words})" if words else "") + refused
-    if status.status is JobStatus.PENDING:  # refused until now: its clocks change
-        status = _with_ledger(status, starting_since=now, waiting_since=None)
-    return statuses.moved(status, JobStatus.ADMITTED, statuses.ADMITTED, now, message=shortened(message))
-
-
-def _refused(status: BatchJobStatus, seen: JobSnapshot, now: datetime) -> BatchJobStatus:
-    assert seen.refusal is not None, "only called with one"
-    why, words = refusal.reason(seen.refusal), seen.refusal.message
-    ledger = _ledger(status)
-    return statuses.moved(
-        status,
-        JobStatus.PENDING,
-        [
-            (ConditionType.RUNNING, False, why, ""),
-            (ConditionType.ADMITTED, False, why, words),
-            (ConditionType.STALLED, why is not Reason.NAMESPACE_QUOTA, why, words),
-        ],
-        now,
-        message=f"pods are refused: {words}",
-        ledger=statuses.clocks_stopped(ledger, now).model_copy(
-            update={"waiting_since": ledger.waiting_since or now, "starting_since": ledger.starting_since or now}
-        ),
-    )
-
-
-def _back_off_words(known: dict[str, Round], now: datetime) -> str:
-    waits = sorted(
-        (when, name, index) for name, r in known.items() for index, when in r.next_retry.items() if when > now
-    )
-    if not waits:
-        return ""
-    when, name, index = waits[0]
-    more = f" and {len(waits) - 1} more" if waits[1:] else ""
-    return f"; {name} {index}{more} will be retried at {rfc3339(when)}"
 
 
 def _with_slow_pods(known: dict[str, Round], view: _View) -> dict[str, Round]:
@@ -352,7 +299,7 @@ def _deadlines(view: _View, status: BatchJobStatus) -> list[datetime]:
     """Moments at which something falls due without an event."""
     known = _rounds(status)
     slow = [when + view.seen.settings.image_pull_timeout for r in known.values() for when in r.slow_since.values()]
-    ledger, policy = _ledger(status), view.policy
+    ledger, policy = ledger_of(status), view.policy
     clocks = (
         timeouts.run_due(ledger, policy),
         timeouts.start_due(ledger, policy),
@@ -385,18 +332,9 @@ def _started(status: BatchJobStatus, pods: rounds.Pods) -> BatchJobStatus:
     return status.model_copy(update={"started_at": min(started)})
 
 
-def _ledger(status: BatchJobStatus) -> Ledger:
-    assert status.ledger is not None, "a resolved job has a ledger"
-    return status.ledger
-
-
 def _rounds(status: BatchJobStatus) -> dict[str, Round]:
-    return rounds.read(_ledger(status).components)
+    return rounds.read(ledger_of(status).components)
 
 
 def _with_rounds(status: BatchJobStatus, known: dict[str, Round]) -> BatchJobStatus:
-    return _with_ledger(status, components=rounds.written(known))
-
-
-def _with_ledger(status: BatchJobStatus, **fields: Any) -> BatchJobStatus:
-    return status.model_copy(update={"ledger": _ledger(status).model_copy(update=fields)})
+    return with_ledger(status, components=rounds.written(known))

@@ -1,90 +1,15 @@
 """What the scheduler remembers between cycles: whom it told what, and what no status says yet."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batch_operator.api.v1alpha1.batch_queue import LabelSelector, Preemption, Stop
-from batch_operator.api.v1alpha1.batchjob import BatchJob
-from batch_operator.cluster.metrics import Metrics
-from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import Chore, Key, QueueKey
-from batch_operator.handlers.scheduler import Scheduler
-from batch_operator.reconcile import queue_entry
-from batch_operator.reconcile import status as statuses
+from batch_operator.api.v1alpha1.batch_queue import Stop
+from batch_operator.handlers.keys import Chore
 from batch_operator.scheduling import turns
-from batch_operator.scheduling.decisions import Decisions
-from tests.builders import make_batchjob, make_queue, make_queued_job, make_spec, pod_of, seconds
-from tests.fakes.clock import SimulatedClock
-
-METRICS = Metrics("test")
-PREEMPTS: dict[str, Any] = {"preemption": Preemption.LOWER_PRIORITY}
-
-
-class Scene:
-    """A scheduler over the Queue research of four GPUs, on a clock of its own; nobody runs the passes it asks for."""
-
-    def __init__(self, gpus: int = 4, **queue: Any) -> None:
-        self.clock = SimulatedClock()
-        self.clock.advance(60)
-        self.seen = Observations()
-        self.queue: WorkQueue[Key] = WorkQueue(timers=self.clock)
-        self.scheduler = Scheduler(
-            self.seen, self.queue, self.clock.now, METRICS, self.clock.time, displace_after=seconds(0)
-        )
-        self.seen.queues.apply("ADDED", make_queue(gpus, **queue))
-        self._version = 100
-
-    def heard(self, job: BatchJob) -> BatchJob:
-        """A watch tells of the job, in a version of its own."""
-        self._version += 1
-        job = job.model_copy(update={"resource_version": str(self._version)})
-        self.seen.jobs.apply("MODIFIED", job)
-        return job
-
-    def waits(self, name: str, gpus: int = 1, **changes: Any) -> BatchJob:
-        return self.heard(make_queued_job(name, gpus, **changes))
-
-    def holds(self, name: str, gpus: int = 1, **changes: Any) -> BatchJob:
-        return self.heard(make_queued_job(name, gpus, "RUNNING", **changes))
-
-    def new(self, name: str, gpus: int = 1) -> BatchJob:
-        """A job without a status, whose first pass has asked."""
-        job = self.heard(make_batchjob(make_spec(queue="research"), name=name, uid=name))
-        self.asks(job, gpus)
-        return job
-
-    def asks(self, job: BatchJob, gpus: int = 1) -> None:
-        self.scheduler.ask(job, queue_entry.waiting(make_queued_job(job.name, gpus)))
-
-    def ends(self, name: str) -> None:
-        self.heard(make_queued_job(name, 1, "RUNNING", status={"status": "COMPLETED"}))
-
-    def cycle(self) -> Decisions:
-        self.scheduler.run()
-        return self.seen.decisions
-
-    @property
-    def granted(self) -> set[str]:
-        return set(self.seen.granted)
-
-    @property
-    def displaced(self) -> set[str]:
-        return set(self.seen.displaced)
-
-    async def to_do(self) -> list[Key]:
-        """Keys that are due, taken off the queue."""
-        keys = []
-        while len(self.queue):
-            keys.append(await self.queue.get())
-            self.queue.done(keys[-1])
-        return keys
-
-    async def jobs_to_do(self) -> list[str]:
-        return [key[1] for key in await self.to_do() if isinstance(key, tuple)]
+from tests.builders import make_batchjob, make_queue, make_queued_job, make_spec, pod_of
+from tests.unit.batch_operator.handlers.queue_scene import PREEMPTS, Scene
 
 
 @pytest.fixture
@@ -327,121 +252,6 @@ class TestAnotherQueue:
         turn = turns.of(scene.seen.decisions, "one", "nowhere", tell=True)
         assert turn is not None
         assert (turn.reason, turn.position) == ("QueueNotFound", None)
-
-
-def _told(scene: Scene, job: BatchJob) -> BatchJob:
-    """The pass over a job that may tell: its status says what the queue says."""
-    turn = turns.of(scene.seen.decisions, job.uid, "research", tell=True)
-    assert turn is not None
-    job = scene.heard(job.model_copy(update={"status": statuses.queued(job.status, turn, scene.clock.now())}))
-    scene.scheduler.passed(job)
-    return job
-
-
-class TestTelling:
-    def line(self, count: int) -> Scene:
-        scene = Scene()
-        scene.holds("holder", 4)
-        job = make_queued_job("job", reason="RetryRequested")
-        for number in range(count):
-            name = f"job-{number:05}"
-            scene.heard(job.model_copy(update={"name": name, "uid": name}))
-        scene.cycle()
-        return scene
-
-    async def course(self, scene: Scene, until: float, told: Callable[[str], None] = lambda name: None) -> list[float]:
-        """Runs the telling and the passes it asks for -> when each was."""
-        moments: list[float] = []
-        while scene.clock.time() < until:
-            for key in await scene.to_do():
-                if key is Chore.TELL and (wait := scene.scheduler.tell()) is not None:
-                    scene.queue.add_after(key, wait)
-                if isinstance(key, tuple) and key[1] in scene.seen.telling:
-                    moments.append(scene.clock.time())
-                    told(key[1])
-                    job = scene.seen.jobs.get(key[1])
-                    assert job is not None
-                    _told(scene, job)
-            scene.clock.advance_to(min(until, scene.clock.next_alarm() or until))
-        return moments
-
-    async def test_ten_thousand_are_told_a_few_a_second(self) -> None:
-        scene = self.line(10_000)
-        names: list[str] = []
-        moments = await self.course(scene, 90, names.append)
-        assert max(sum(start <= m < start + 1 for m in moments) for start in moments) <= 20
-        assert len(moments) >= 180, "but they are told"
-        assert {f"job-{number:05}" for number in range(10)} <= set(names), "the first ones early"
-        assert len(set(names)) == len(names), "each once, for nothing changes"
-
-    async def test_those_behind_are_told_though_the_front_moves_all_the_time(self) -> None:
-        scene = self.line(200)
-        names: list[str] = []
-        for second in range(61, 121):
-            await self.course(scene, second, names.append)
-            scene.seen.jobs.apply("DELETED", make_queued_job(f"job-{second - 61:05}", resourceVersion="99999"))
-            scene.cycle()
-        behind = [name for name in names if name >= "job-00080"]
-        assert 100 <= len(behind) <= 300, "about every second one that is told"
-
-    async def test_an_unread_namespace_is_no_reason_to_tell(self) -> None:
-        scene = Scene(selector=LabelSelector(match_labels={"tier": "gold"}))
-        scene.waits("one", reason="WaitingForQuota")
-        scene.cycle()
-        scene.scheduler.tell()
-        assert scene.seen.telling == set(), "after a start its namespace's labels are not known yet"
-
-    async def test_one_whose_pass_is_late_is_told_once(self) -> None:
-        scene = self.line(1)
-        for _ in range(20):
-            assert scene.scheduler.tell() is None, "as many tokens are left"
-            scene.cycle()
-
-    async def test_nothing_is_kept_of_a_deleted_job(self) -> None:
-        scene = self.line(1)
-        scene.scheduler.tell()
-        assert scene.seen.telling == {"job-00000"}
-        scene.seen.jobs.apply("DELETED", make_queued_job("job-00000", resourceVersion="99999"))
-        assert scene.seen.telling == set()
-        scene.cycle()
-        assert list(scene.scheduler._entries) == ["holder"]
-
-
-class TestQueueStatus:
-    async def test_it_says_who_runs_and_who_is_next(self, scene: Scene) -> None:
-        scene.holds("holder", 4)
-        scene.waits("one", 2)
-        scene.waits("two", 2, creationTimestamp="2026-04-14T10:00:05Z")
-        scene.cycle()
-        assert QueueKey("research") in await scene.to_do()
-        found = scene.scheduler.queue_status("research")
-        assert found is not None
-        _, status = found
-        assert (status.pending, status.admitted, status.usage) == (2, 1, "4/4 nvidia.com/gpu")
-        assert str(status.next).startswith("team-a/one: 2 nvidia.com/gpu missing (in use: team-a 4)")
-
-    async def test_nothing_to_say_where_it_says_so(self, scene: Scene) -> None:
-        scene.cycle()
-        found = scene.scheduler.queue_status("research")
-        assert found is not None
-        record, status = found
-        scene.seen.queues.apply("MODIFIED", replace(record, status=status, resource_version="2"))
-        assert scene.scheduler.queue_status("research") is None
-        assert scene.scheduler.queue_status("nowhere") is None
-
-    async def test_at_most_once_a_second(self, scene: Scene) -> None:
-        assert scene.scheduler.wait_to_write("research") == 0.0
-        assert scene.scheduler.wait_to_write("research") == pytest.approx(1.0)
-        scene.clock.advance(0.4)
-        assert scene.scheduler.wait_to_write("research") == pytest.approx(0.6)
-        scene.clock.advance(0.6)
-        assert scene.scheduler.wait_to_write("research") == 0.0
-
-    async def test_it_is_written_though_there_is_always_more_to_tell(self) -> None:
-        scene = TestTelling().line(1000)
-        while scene.scheduler.tell() != pytest.approx(1 / 7):  # no token is left
-            continue
-        assert scene.scheduler.wait_to_write("research") == 0.0
 
 
 class TestRestart:
