@@ -12,14 +12,17 @@ from batch_operator.cluster.client import Listing
 from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.gather import job_snapshot
 from batch_operator.cluster.observations import Observations
+from batch_operator.reconcile import queue_entry
 from batch_operator.resources.configmap import configmap
-from batch_operator.snapshot import NodeRecord, RuleSettings
+from batch_operator.scheduling.decisions import Decisions, Pending, Why
+from batch_operator.snapshot import Displaced, NodeRecord, RuleSettings, Turn
 from tests.builders import (
     NOW,
     admitted,
     make_batchjob,
     make_pipeline,
     make_pod,
+    make_queued_job,
     make_raw_pod,
     make_snapshot,
     make_spec,
@@ -275,3 +278,57 @@ async def test_a_namespaces_name_is_no_label_to_read() -> None:
     seen = by_labels("kubernetes.io/metadata.name")
     await snapshot_of(reader, seen, make_batchjob(make_spec(queue="research")))
     assert reader.asked == []
+
+
+class TestTurn:
+    async def turn(self, seen: Observations, **changes: Any) -> Any:
+        return (await snapshot_of(Reader({}), seen, make_queued_job("one", **changes))).turn
+
+    async def test_none_before_its_queue_has_looked_at_it(self) -> None:
+        assert await self.turn(Observations()) is None
+
+    async def test_granted_for_its_shape_in_its_queue_only(self) -> None:
+        seen, asks = Observations(), queue_entry.waiting(make_queued_job("one"))
+        seen.granted["one"] = asks
+        assert await self.turn(seen) == Turn(is_granted=True, shape=asks.shape)
+        assert await self.turn(seen, queue="another") is None
+
+    @pytest.mark.parametrize("tell", [True, False])
+    async def test_what_it_waits_for(self, tell: bool) -> None:
+        seen = Observations()
+        pending = Pending(Why.QUEUE_NOT_FOUND, "there is no Queue research")
+        seen.decisions = Decisions(pending={"one": pending}, positions={"one": 15}, depths={"research": 120})
+        seen.telling = {"one"} if tell else set()
+        found = await self.turn(seen)
+        assert (found.reason, found.words, found.is_stalled) == ("QueueNotFound", "there is no Queue research", True)
+        assert (found.position, found.depth, found.tell) == (20, 200, tell)
+
+    async def test_displaced(self) -> None:
+        seen, why = Observations(), Displaced("gives way", "high")
+        seen.displaced["one"] = why
+        assert (await snapshot_of(Reader({}), seen, make_queued_job("one", state="RUNNING"))).displaced == why
+
+
+class TestPriority:
+    CLASS = "/apis/scheduling.k8s.io/v1/priorityclasses/urgent"
+
+    async def priority(self, reader: Reader, seen: Observations, state: str = "PENDING") -> int:
+        job = make_queued_job("one", state=state)
+        job = job.model_copy(update={"spec": job.spec.model_copy(update={"priority_class_name": "urgent"})})
+        return int((await snapshot_of(reader, seen, job)).priority)
+
+    async def test_it_is_read_once(self) -> None:
+        seen, reader = Observations(), Reader({self.CLASS: {"value": 1000}})
+        assert [await self.priority(reader, seen) for _ in range(3)] == [1000] * 3
+        assert reader.asked.count(self.CLASS) == 1
+
+    async def test_a_class_that_is_not_there_is_asked_for_again(self) -> None:
+        seen, reader = Observations(), Reader({})
+        assert await self.priority(reader, seen) == 0
+        reader.objects[self.CLASS] = {"value": 7}
+        assert await self.priority(reader, seen) == 7
+
+    async def test_of_an_admitted_job_nobody_asks(self) -> None:
+        seen, reader = Observations(), Reader({self.CLASS: {"value": 1000}})
+        assert await self.priority(reader, seen, "RUNNING") == 0
+        assert self.CLASS not in reader.asked
