@@ -12,6 +12,7 @@ from typing import Any
 from batch_operator.api import names, nesting, quantities
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
+from batch_operator.api.v1alpha1.batchjob import AdmissionLedger
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
@@ -214,6 +215,16 @@ class Displaced:
     words: str
     preemptor: str = ""
     """The uid of the job that gets it; "" where the queue is drained."""
+    admitted_at: datetime | None = None
+    """The admission that it was decided of; None: any."""
+
+    def concerns(self, admission: AdmissionLedger | None) -> bool:
+        """False: of an earlier admission. Another operator has carried it out while this one was stopped."""
+        return (
+            admission is None
+            or None in (admission.admitted_at, self.admitted_at)
+            or (admission.admitted_at == self.admitted_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)

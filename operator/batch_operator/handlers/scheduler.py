@@ -25,7 +25,7 @@ from batch_operator.handlers.keys import Chore, Key, QueueKey
 from batch_operator.reconcile import queue_entry, queue_status
 from batch_operator.reconcile.status import WORDS_AGE, has_news, words_differ
 from batch_operator.scheduling import turns
-from batch_operator.scheduling.decisions import Decisions
+from batch_operator.scheduling.decisions import Decisions, Victim
 from batch_operator.scheduling.observed import DISPLACE_AFTER, Cluster, Holder, Node, WaitingJob
 from batch_operator.scheduling.positions import EXACT
 from batch_operator.scheduling.schedule import schedule
@@ -163,7 +163,7 @@ class Scheduler:
         for victim in decisions.preempt:
             if victim.uid in self._seen.granted:
                 continue  # once its status says that it is admitted, if it must go still
-            self._seen.displaced[victim.uid] = Displaced(victim.detail, victim.preemptor)
+            self._seen.displaced[victim.uid] = self._displacement(victim)
             self._displaced_at[victim.uid] = cluster.now
             self._decided(self._entries[victim.uid], "Preempted", victim.detail)
         for uid in self._asks.keys() - self._answered:
@@ -190,6 +190,11 @@ class Scheduler:
             if job.queue in asking and self._lookouts.setdefault(job.namespace, job.uid) == job.uid:
                 self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
 
+    def _displacement(self, victim: Victim) -> Displaced:
+        entry = self._entries[victim.uid]
+        admitted_at = entry.admitted_at if isinstance(entry, Holder) else None
+        return Displaced(victim.detail, victim.preemptor, admitted_at)
+
     def _decided(self, entry: Entry, reason: str, words: str) -> None:
         log.info(words, namespace=entry.namespace, name=entry.name, reason=reason, queue=entry.queue)
         self._queue.add((entry.namespace, entry.name), first=True)
@@ -206,6 +211,7 @@ class Scheduler:
             if (
                 not isinstance(entry, Holder)
                 or entry.ending_since is not None
+                or displaced.admitted_at not in (None, entry.admitted_at)
                 or not self._must_still_go(uid, displaced)
             ):
                 del seen.displaced[uid]

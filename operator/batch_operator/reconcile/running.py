@@ -113,7 +113,7 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
         return admission.wait(job, status, file, done, seen, policy, now)
     if job.spec.suspend:
         return stopping.stop(job, status, stopping.SUSPEND, seen, now, policy)
-    if seen.displaced is not None:
+    if seen.displaced is not None and seen.displaced.concerns(ledger.admission):
         return _displaced(view, status, seen.displaced)
     return _judge(view, status)
 

@@ -160,6 +160,15 @@ class TestDisplaced:
         assert course.counts == (0, 1)
         assert course.events == [f"Preempted: {self.WHY.words}"]
 
+    def test_what_was_decided_of_an_earlier_admission_is_over(self) -> None:
+        """By an operator that was stopped meanwhile, while another one carried it out."""
+        course = self.displaced()
+        turned(course, None, displaced=replace(self.WHY, admitted_at=NOW - seconds(60))).at(10)
+        assert (course.state, course.counts) == ("RUNNING", (0, 0))
+        assert course.ledger.admission is not None
+        turned(course, None, displaced=replace(self.WHY, admitted_at=course.ledger.admission.admitted_at)).at(11)
+        assert course.counts == (0, 1)
+
     def test_it_counts_once_however_often_it_is_looked_at(self) -> None:
         course = self.displaced().at(10).at(11).at(12)
         assert course.counts == (0, 1)
