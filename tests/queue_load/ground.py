@@ -5,6 +5,7 @@ load and head.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.contract.operator_processes import OperatorProcess, Operators
 from tests.fakes import resource_types as kinds
 from tests.fakes.pod_scripts import PodPlace, Script, finishes
 from tests.faults.bench import Bench, custom
-from tests.faults.history import Seen
+from tests.faults.history import NamespaceHistory, Seen
 from tests.faults.kubelet import Kubelet
 from tests.faults.recovery import each
 from tests.faults.scenarios import pipeline_on
@@ -93,7 +94,8 @@ class Ground:
         spec = pipeline_on(_pipeline(), self.name)
         for suffix in self.namespaces:
             namespace = self.namespace(suffix)
-            self.bench.recorder.of(namespace).listener = self._heard
+            history = self.bench.recorder.of(namespace)
+            history.listener = partial(self._heard, history)
             await self.bench.make_namespace(namespace)
             await self._ask("POST", PIPELINES.path(namespace), custom("Pipeline", "classify", spec))
         await self._ask("POST", QUEUES.path(), custom("Queue", self.name, dict(queue)))
@@ -176,8 +178,8 @@ class Ground:
         seconds = self.seconds_of(place.job)
         return _FOR_EVER if seconds is None else finishes(place, seconds)
 
-    def _heard(self, seen: Seen) -> None:
-        self.bench.recorder.of(seen.object["metadata"]["namespace"]).seen.clear()  # all versions of 10,000 jobs
+    def _heard(self, history: NamespaceHistory, seen: Seen) -> None:
+        history.seen.clear()  # all versions of 10,000 jobs
         self._kubelet.heard(seen)
         if seen.resource is not kinds.BATCH_JOBS:
             return
