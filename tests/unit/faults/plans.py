@@ -193,8 +193,8 @@ async def play(plan: Plan) -> Outcome:
         SECONDS,
         world.stopped,
         clock_was_set=plan.sets_a_clock,
-        sees_late=plan.is_stale or plan.sees_late,
-        queues=QueueRules(plan.decides_late, decides_alone=plan.decides_alone),
+        sees_late=plan.is_stale or plan.sees_late or any(fault.kind is Kind.LATE_COMMIT for fault in plan.faults),
+        queues=QueueRules(plan.decides_late, decides_alone=plan.decides_alone and not plan.is_stale),
     )
     if ended > SECONDS - QUIET_SECONDS:
         found.append(f"still writing at {ended:.0f} s")
