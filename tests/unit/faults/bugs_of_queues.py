@@ -12,6 +12,7 @@ from batch_operator.reconcile import status as status_module
 from batch_operator.scheduling import schedule as schedule_module
 from batch_operator.scheduling.line import Line
 from batch_operator.scheduling.standing import Standing
+from batch_operator.snapshot import Displaced
 from tests.unit.faults.bugs import Bug, Patch
 
 _FAR = datetime(2020, 1, 1, tzinfo=UTC)
@@ -61,6 +62,7 @@ def victims_are_victims_for_ever(patch: Patch) -> None:
         self._displaced_at.update(kept[1])
 
     patch.setattr(Scheduler, "_forget_what_status_says", forget)
+    patch.setattr(Displaced, "concerns", lambda self, admission: True)
 
 
 def each_pod_of_a_victim_counts(patch: Patch) -> None:
