@@ -126,8 +126,8 @@ def test_when_the_leader_s_pod_is_gone_progress_goes_to_the_next_one(
 ) -> None:
     leader = well.leader()
     well.kubectl.run("delete", "pod", leader, HERE, "--grace-period=0", "--force")
-    # a forced delete is no kill -9: the kubelet ends the process in its own time, and until then it may lead on; by then
-    # its replacement may be there, too, and be the one that is faster
+    # a forced delete is no kill -9: the kubelet ends the process in its own time, and until then it may lead on; then
+    # its replacement may be there, too, and be faster
     team.until("another one leads", lambda: well.leader() not in ("", leader))
     team.until("progress goes to the new leader", well.lead_to_the_leader)
     team.until("a report gets through", lambda: _heard(team, endpoint))

@@ -105,6 +105,8 @@ _OF_ENDS = (
         _DONE,
         acts=((0, quota(0)), (12.0, quota_becomes(9))),
         passes=("ADMITTED", "PENDING", "ADMITTED", "RUNNING", "COMPLETED"),
+        # a clock that goes a day ahead ends the start timeout of the refused job, and it waits for its longest delay
+        patience=500.0,
     ),
     Scenario("quota-one", lambda place: finishes(place, 25.0), _DONE, acts=((0, quota(1)),)),
     Scenario(
