@@ -14,7 +14,7 @@ from tests.e2e.history import History
 from tests.fakes import kueue_webhook
 from tests.fakes.kueue_webhook import GROUP, QUEUE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
 
 INPUTS = 4
 

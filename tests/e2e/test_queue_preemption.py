@@ -16,7 +16,7 @@ from tests.e2e.conftest import Team
 from tests.e2e.history import History
 from tests.e2e.queues import Queues, conditions, place
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
 
 INPUTS = 4
 VICTIMS = ("low-0", "low-1")
