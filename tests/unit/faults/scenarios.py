@@ -108,7 +108,7 @@ _OF_ENDS = (
         # a clock that goes a day ahead ends the start timeout of the refused job, and it waits for its longest delay
         patience=500.0,
     ),
-    Scenario("quota-one", lambda place: finishes(place, 25.0), _DONE, acts=((0, quota(1)),)),
+    Scenario("quota-one", lambda place: finishes(place, 25.0), _DONE, acts=((0, quota(1)),), patience=500.0),
     Scenario(
         "too-many-failed-inputs",
         _third_input_fails,

@@ -99,6 +99,7 @@ OF_REQUESTS = (
         passes=("ADMITTED", "PENDING", "ADMITTED", "PENDING", "ADMITTED", "FAILED"),
         pods=0,
         one_way=False,
+        patience=500.0,  # refused when its start timeout is over, it waits for its longest delay
     ),
     Scenario(
         "assign-timeout",
