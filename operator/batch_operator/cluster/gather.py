@@ -5,6 +5,7 @@ namespace for its organization, and for a pod that status says was there and no 
 makes it a lost one.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,8 @@ from batch_operator.scheduling import turns
 from batch_operator.snapshot import JobSnapshot, NodeRecord, PodRecord, RuleSettings, Turn, decode_node, decode_pod
 
 LOOK_AGAIN = timedelta(seconds=30)
+_CLASS_NAME = re.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+"""Of what else the API server would make of it in a URL, nothing is a PriorityClass."""
 LABELS_AGE = timedelta(minutes=1)
 """A namespace's labels are read again after so long."""
 
@@ -182,7 +185,12 @@ def _turn(seen: Observations, job: BatchJob) -> Turn | None:
 async def _priority(client: Reader, seen: Observations, job: BatchJob) -> int:
     """Asked for while it can still count. Of a class that is not there, 0: the job's pods are refused for it."""
     name, status = job.spec.priority_class_name, job.status
-    if not name or status.has_ended or not (status.status is None or queue_entry.is_waiting(status)):
+    if (
+        not name
+        or not _CLASS_NAME.fullmatch(name)
+        or status.has_ended
+        or not (status.status is None or queue_entry.is_waiting(status))
+    ):
         return 0
     if name not in seen.priorities:
         try:

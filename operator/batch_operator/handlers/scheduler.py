@@ -16,6 +16,7 @@ import structlog
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus, Stop
 from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.api.words import shortened
 from batch_operator.cluster.gather import LABELS_AGE
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
@@ -135,7 +136,11 @@ class Scheduler:
         job, pods = self._seen.jobs.get(uid), self._seen.pods.by_owner(uid)
         entry: Entry | None = queue_entry.orphaned(uid, pods)
         if job is not None:
-            entry = queue_entry.entry(job, pods, self._seen.pods_given_up, self._asks.get(uid))
+            try:
+                entry = queue_entry.entry(job, pods, self._seen.pods_given_up, self._asks.get(uid))
+            except (ValueError, KeyError) as error:  # somebody wrote its ledger; its pods still hold what they hold
+                words = f"its ledger cannot be read: {shortened(str(error), 200)}"
+                log.warning(words, namespace=job.namespace, name=job.name, reason="UnreadableStatus")
         before = self._entries.get(uid)
         if entry is None:
             self._entries.pop(uid, None)

@@ -7,7 +7,7 @@ every job that changes, by reconcile.batchjob for one that has no status yet, by
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from batch_operator.api import quantities
 from batch_operator.api.job_file import JobFile
@@ -26,6 +26,7 @@ from batch_operator.resources import pod as pods_of
 from batch_operator.scheduling.observed import Holder, PodSet, WaitingJob
 from batch_operator.snapshot import PodRecord
 
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 NOT_ASKED_YET = timedelta(days=1)
 """The grace of a job one of whose pods nobody has asked to go: where it is to end, its next pass does, and what it
 holds is counted upon until then, however long ago that was decided."""
@@ -118,12 +119,12 @@ def waiting(job: BatchJob) -> WaitingJob:
         name=job.name,
         queue=job.spec.queue,
         pods=_podsets(record.pods),
-        queued_at=record.queued_at or job.created_at,
+        queued_at=_countable(record.queued_at or job.created_at),
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
         suspended=bool(job.spec.suspend),
         not_before=due(ledger, rounds.read(ledger.components)),
-        waiting_since=ledger.waiting_since,
+        waiting_since=_countable(ledger.waiting_since) if ledger.waiting_since else None,
     )
 
 
@@ -144,10 +145,10 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: list[P
         name=job.name,
         queue=record.queue or job.spec.queue,
         pods=(*_podsets(authorised), *_sets(beside)),
-        admitted_at=record.admitted_at or job.created_at,
+        admitted_at=_countable(record.admitted_at or job.created_at),
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
-        ending_since=max([stopping.since, *_asked_to_go(live)]) if stopping else None,
+        ending_since=_countable(max([stopping.since, *_asked_to_go(live)])) if stopping else None,
         grace=_grace(live) if stopping else timedelta(),
         preempted_for=(stopping.preemptor or "") if stopping else "",
     )
@@ -160,6 +161,12 @@ def _of_pods(job: BatchJob, live: list[PodRecord], ledger: Ledger | None) -> Hol
     record = ledger.admission if ledger else None
     queue = left.queue or (record.queue if record else None) or job.spec.queue
     return replace(left, queue=queue, priority=(record.priority or 0) if record else 0)
+
+
+def _countable(moment: datetime) -> datetime:
+    """One to which a queue's times can be added, whatever somebody wrote into the ledger: one job must not stop the
+    cycle of all."""
+    return min(moment, LATEST)
 
 
 def _asked_to_go(live: Iterable[PodRecord]) -> list[datetime]:

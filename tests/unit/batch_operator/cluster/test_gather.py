@@ -312,9 +312,9 @@ class TestTurn:
 class TestPriority:
     CLASS = "/apis/scheduling.k8s.io/v1/priorityclasses/urgent"
 
-    async def priority(self, reader: Reader, seen: Observations, state: str = "PENDING") -> int:
+    async def priority(self, reader: Reader, seen: Observations, state: str = "PENDING", name: str = "urgent") -> int:
         job = make_queued_job("one", state=state)
-        job = job.model_copy(update={"spec": job.spec.model_copy(update={"priority_class_name": "urgent"})})
+        job = job.model_copy(update={"spec": job.spec.model_copy(update={"priority_class_name": name})})
         return int((await snapshot_of(reader, seen, job)).priority)
 
     async def test_it_is_read_once(self) -> None:
@@ -327,6 +327,12 @@ class TestPriority:
         assert await self.priority(reader, seen) == 0
         reader.objects[self.CLASS] = {"value": 7}
         assert await self.priority(reader, seen) == 7
+
+    @pytest.mark.parametrize("name", [".", "..", "a/b", "%", "Ê", "Upper", "-a"])
+    async def test_what_is_no_name_is_never_asked_for(self, name: str) -> None:
+        seen, reader = Observations(), Reader({})
+        assert await self.priority(reader, seen, name=name) == 0
+        assert not [path for path in reader.asked if "priorityclasses" in path]
 
     async def test_of_an_admitted_job_nobody_asks(self) -> None:
         seen, reader = Observations(), Reader({self.CLASS: {"value": 1000}})

@@ -277,3 +277,24 @@ class TestRestart:
         scene.cycle()
         assert scene.seen.decisions.queues["research"].used["nvidia.com/gpu"] == 1000, "its pod counts once"
         assert scene.granted == set()
+
+
+class TestLedgersThatSomebodyWrote:
+    async def test_one_that_cannot_be_read_leaves_the_others_alone(self, scene: Scene) -> None:
+        scene.heard(
+            make_queued_job(
+                "broken", 1, "RUNNING", ledger={"components": {"worker": {"parallelism": 1, "attempts": "§"}}}
+            )
+        )
+        scene.waits("whole", 4)
+        scene.cycle()
+        assert scene.granted == {"whole"}
+
+    @pytest.mark.parametrize("field", ["waiting_since", "next_admission"])
+    async def test_a_moment_at_the_end_of_time_does_not_stop_the_cycle(self, field: str) -> None:
+        scene = Scene(**PREEMPTS)
+        scene.holds("low", 4)
+        scene.waits("late", 4, admission={"priority": 10}, ledger={field: "9999-12-31T23:59:59Z"})
+        scene.waits("high", 4, admission={"priority": 9, "queued_at": "9999-12-31T23:59:59Z"})
+        scene.cycle()
+        assert scene.seen.decisions.pending.keys() == {"late", "high"}
