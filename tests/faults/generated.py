@@ -198,6 +198,7 @@ class Playground:
         while True:
             jobs = (await self.upstream.ask("GET", BATCH_JOBS.path(self.name)))["items"]
             statuses = {job["metadata"]["name"]: (job.get("status") or {}).get("status") for job in jobs}
+            statuses |= {n: "DELETED" for n, case in accepted.items() if n not in statuses and _may_be_deleted(case)}
             left = [name for name in accepted if not statuses.get(name)]
             if not left:
                 figures.reached.update(str(statuses[name]) for name in accepted)
@@ -299,6 +300,12 @@ async def _chunks(count: int, seed: int) -> AsyncIterator[tuple[int, list[Case]]
         drawn = [loop.run_in_executor(pool, cases, size, seed + start) for start, size in sizes]
         for (start, _), chunk in zip(sizes, drawn, strict=True):
             yield start, await chunk
+
+
+def _may_be_deleted(case: Case) -> bool:
+    """It says itself that it is to be deleted once it has ended."""
+    policy = case.spec.get("policy") if isinstance(case.spec, dict) else None
+    return isinstance(policy, dict) and policy.get("ttl_deletes_job") is True
 
 
 def _changed(tamper: Any) -> Object:
