@@ -52,7 +52,7 @@ async def job_snapshot(
 ) -> JobSnapshot:
     """Raises ApiError where a read fails; the key is then tried again."""
     await _ask_for_vanished_pods(client, seen, job)
-    waits = job.status.status is None or queue_entry.is_waiting(job.status)
+    waits = queue_entry.is_new_or_waiting(job.status)
     labels = await _read_namespace(client, seen, job, now, for_kueue=namespace_labels and waits)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
     if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
@@ -185,12 +185,7 @@ def _turn(seen: Observations, job: BatchJob) -> Turn | None:
 async def _priority(client: Reader, seen: Observations, job: BatchJob) -> int:
     """Asked for while it can still count. Of a class that is not there, 0: the job's pods are refused for it."""
     name, status = job.spec.priority_class_name, job.status
-    if (
-        not name
-        or not _CLASS_NAME.fullmatch(name)
-        or status.has_ended
-        or not (status.status is None or queue_entry.is_waiting(status))
-    ):
+    if not name or not _CLASS_NAME.fullmatch(name) or status.has_ended or not queue_entry.is_new_or_waiting(status):
         return 0
     if name not in seen.priorities:
         try:
@@ -205,7 +200,7 @@ async def _read_namespace(
 ) -> Mapping[str, str] | None:
     """The labels of the job's namespace, where its queue asks for them, or Kueue's count; None: nobody reads them."""
     queue = seen.queues.get_by_name("", job.spec.queue)
-    selects = queue is not None and queue.selector is not None and queue.selector.asks_for_labels
+    selects = queue is not None and queue.asks_for_labels
     if job.status.has_ended or not (selects or for_kueue):
         return None
     known = seen.namespace_labels.get(job.namespace)

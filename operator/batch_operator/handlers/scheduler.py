@@ -119,7 +119,7 @@ class Scheduler:
             return  # our own status
         if new is None:
             self._queue_written.pop(queue.name, None)
-        if queue.selector is not None and queue.selector.asks_for_labels:
+        if queue.asks_for_labels:
             for entry in self._entries.values():
                 if isinstance(entry, WaitingJob) and entry.queue == queue.name:
                     self._queue.add((entry.namespace, entry.name))  # its pass reads its namespace
@@ -189,7 +189,7 @@ class Scheduler:
     def _look_out_for_labels(self, cluster: Cluster) -> None:
         """Namespaces are not watched. Where a Queue selects by their labels, one waiting job of each has its passes
         anyhow, which read the labels again."""
-        asking = {name for name, queue in cluster.queues.items() if queue.selector and queue.selector.asks_for_labels}
+        asking = {name for name, queue in cluster.queues.items() if queue.asks_for_labels}
         self._lookouts = {}
         for job in cluster.waiting if asking else ():
             if job.queue in asking and self._lookouts.setdefault(job.namespace, job.uid) == job.uid:
@@ -231,7 +231,7 @@ class Scheduler:
         if isinstance(entry, WaitingJob):
             return not entry.suspended and (entry.queue, entry.shape) == (granted.queue, granted.shape)
         # it holds: by its status, or pods of an earlier round have come up
-        return job.status.status is None or queue_entry.is_waiting(job.status)
+        return queue_entry.is_new_or_waiting(job.status)
 
     def _must_still_go(self, uid: str, displaced: Displaced) -> bool:
         if displaced.preemptor:
@@ -299,8 +299,7 @@ class Scheduler:
 
     def _is_unread(self, job: BatchJob) -> bool:
         queue = self._seen.queues.get_by_name("", job.spec.queue)
-        by_labels = queue is not None and queue.selector is not None and queue.selector.asks_for_labels
-        return by_labels and job.namespace not in self._seen.namespace_labels
+        return queue is not None and queue.asks_for_labels and job.namespace not in self._seen.namespace_labels
 
     def _to_compare(self, decisions: Decisions) -> None:
         """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,

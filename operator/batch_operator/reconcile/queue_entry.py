@@ -19,7 +19,7 @@ from batch_operator.api.v1alpha1.batchjob import (
     Ledger,
     PodRequest,
 )
-from batch_operator.api.v1alpha1.conditions import ConditionType, Reason
+from batch_operator.api.v1alpha1.conditions import ConditionType, Reason, find
 from batch_operator.reconcile import rounds
 from batch_operator.reconcile.rounds import Round
 from batch_operator.resources import pod as pods_of
@@ -64,7 +64,7 @@ def entry(
         return _of_pods(job, live, ledger) if live else None if job.deleting or job.status.has_ended else asks
     if job.deleting:  # it makes no more pods, and cannot be asked to give way
         return _of_pods(job, live, ledger) if live else None
-    if not job.status.has_ended and job.status.status is not None and not is_waiting(job.status):
+    if not job.status.has_ended and not is_new_or_waiting(job.status):
         return _holder(job, ledger, ledger.admission, live)
     if live:
         return _of_pods(job, live, ledger)
@@ -95,8 +95,13 @@ def is_waiting(status: BatchJobStatus) -> bool:
     """PENDING and PREEMPTED jobs wait, but for those whose pods are authorised and only refused or gated."""
     if status.status not in (JobStatus.PENDING, JobStatus.PREEMPTED):
         return False
-    admitted = next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
+    admitted = find(status.conditions, ConditionType.ADMITTED)
     return admitted is None or admitted.reason not in _AUTHORISED
+
+
+def is_new_or_waiting(status: BatchJobStatus) -> bool:
+    """It has not been admitted, or not again."""
+    return status.status is None or is_waiting(status)
 
 
 def due(ledger: Ledger, known: Mapping[str, Round]) -> datetime | None:

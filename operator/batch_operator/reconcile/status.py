@@ -7,7 +7,7 @@ from typing import Any
 from batch_operator.api import ids, ranges
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, JobError, JobStatus, Ledger
-from batch_operator.api.v1alpha1.conditions import Condition, ConditionType, Reason, is_true, make, set_condition
+from batch_operator.api.v1alpha1.conditions import Condition, ConditionType, Reason, find, is_true, make, set_condition
 from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.api.words import shortened
 from batch_operator.policies import progress as progress_policy
@@ -156,7 +156,7 @@ def queued(status: BatchJobStatus, turn: Turn, now: datetime) -> BatchJobStatus:
 def has_news(status: BatchJobStatus, turn: Turn, now: datetime) -> bool:
     """Whether what its queue says of a job that waits is worth a write: another reason or place at once; how much is
     missing, and who holds it, now and then."""
-    admitted = _admitted(status)
+    admitted = find(status.conditions, ConditionType.ADMITTED)
     place = (admitted.reason if admitted else "", status.queue_position, status.queue_depth)
     if place != (turn.reason, turn.position, turn.depth):
         return True
@@ -165,12 +165,8 @@ def has_news(status: BatchJobStatus, turn: Turn, now: datetime) -> bool:
 
 
 def words_differ(status: BatchJobStatus, turn: Turn) -> bool:
-    admitted = _admitted(status)
+    admitted = find(status.conditions, ConditionType.ADMITTED)
     return admitted is None or admitted.message != turn.words
-
-
-def _admitted(status: BatchJobStatus) -> Condition | None:
-    return next((c for c in status.conditions or () if c.type == ConditionType.ADMITTED), None)
 
 
 def suspended(status: BatchJobStatus, now: datetime) -> BatchJobStatus:

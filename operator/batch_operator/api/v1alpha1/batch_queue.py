@@ -224,6 +224,11 @@ class QueueRecord:
     namespace: str = ""
     """Always empty: a Queue is cluster-scoped."""
 
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether it must be known more of a namespace than its name."""
+        return self.selector is not None and self.selector.asks_for_labels
+
 
 def decode_queue(raw: Mapping[str, Any]) -> QueueRecord:
     """A Queue as the API server sends it. Total: one that cannot be read becomes one that admits nothing."""

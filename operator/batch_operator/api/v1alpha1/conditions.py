@@ -99,9 +99,14 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Cond
     return tuple(sorted(result, key=_order))
 
 
+def find(conditions: Iterable[Condition] | None, kind: ConditionType) -> Condition | None:
+    return next((c for c in conditions or () if c.type == kind), None)
+
+
 def is_true(conditions: Iterable[Condition] | None, kind: ConditionType) -> bool:
     """Whether the condition of this type is there with status True."""
-    return any(c.type == kind and c.status == "True" for c in conditions or ())
+    found = find(conditions, kind)
+    return found is not None and found.status == "True"
 
 
 def make(kind: ConditionType, status: bool, reason: Reason, message: str, now: datetime) -> Condition:
