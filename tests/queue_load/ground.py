@@ -24,7 +24,7 @@ from tests.faults.scenarios import pipeline_on
 from tests.faults.upstream import Object, until
 from tests.queue_load import metrics
 from tests.queue_load.metrics import Histogram
-from tests.queue_load.moves import is_move
+from tests.queue_load.moves import is_move, written_at
 
 GPU = "nvidia.com/gpu"
 HOLDING = ("ADMITTED", "RUNNING")
@@ -71,7 +71,7 @@ class Ground:
     fates: dict[str, Fate] = field(default_factory=dict)
     """By job's name; no two namespaces have one in common."""
     moves: list[float] = field(default_factory=list)
-    """When a job that waits was told its place or reason anew."""
+    """When a job that waits was told its place or reason anew; seconds since the epoch."""
     _operators: Operators | None = None
     _operator: OperatorProcess | None = None
 
@@ -189,7 +189,7 @@ class Ground:
             return
         before = fate.status
         if is_move(before, after):
-            self.moves.append(seen.at)
+            self.moves.append(written_at(seen.object))
         if after and not fate.first_status:
             fate.first_status = seen.at
         if fate.is_held and after.get("status") not in HOLDING:

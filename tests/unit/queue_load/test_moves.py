@@ -1,10 +1,11 @@
 """What counts as a queue move, how many come at once, which places are wrong."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.queue_load.moves import is_move, most_a_second, order_agreement, wrong_places
+from tests.queue_load.moves import is_move, most_a_second, order_agreement, written_at, wrong_places
 
 WAITS = {"status": "PENDING", "queue_position": 3, "queue_depth": 9, "message": "2 missing"}
 
@@ -26,6 +27,15 @@ def test_a_move_tells_place_and_reason_only(change: dict[str, Any], moves: bool)
 
 def test_the_first_status_of_a_job_is_no_move() -> None:
     assert not is_move({}, WAITS)
+
+
+def test_a_status_was_written_when_the_api_server_says_so() -> None:
+    kept = [
+        {"operation": "Update", "time": "2026-04-14T10:00:09Z"},
+        {"operation": "Update", "subresource": "status", "time": "2026-04-14T10:00:05Z"},
+        {"operation": "Apply", "subresource": "status", "time": "2026-04-14T10:00:07Z"},
+    ]
+    assert written_at({"metadata": {"managedFields": kept}}) == datetime(2026, 4, 14, 10, 0, 7, tzinfo=UTC).timestamp()
 
 
 @pytest.mark.parametrize(
