@@ -61,16 +61,16 @@ def outputs(team: Team, name: str) -> dict[str, bytes]:
 
 
 def run_with_each_parallelism(team: Team) -> list[str]:
-    names = []
-    for parallelism in (1, 2, 4):
-        name = f"parallel-{parallelism}"
+    """All at the same time: each waits for its pods' start most of it."""
+    names = {f"parallel-{parallelism}": parallelism for parallelism in (1, 2, 4)}
+    for name, parallelism in names.items():
         team.apply(name, body(team.place.files, parallelism))
+    for name, parallelism in names.items():
         status = team.finished(name)
         assert status["status"] == "COMPLETED", status.get("error")
         assert status["input_progress"] == {"pending": 0, "processing": 0, "completed": 8, "failed": 0}
         assert len(team.pods(name)) == parallelism
-        names.append(name)
-    return names
+    return list(names)
 
 
 def test_the_same_bytes_at_any_parallelism(sensors: Team) -> None:

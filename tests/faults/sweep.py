@@ -80,14 +80,14 @@ async def references(made: Sequence[Lane], names: Sequence[str] = tuple(SCENARIO
 async def sweep(
     made: Sequence[Lane], calm: dict[str, Outcome], todo: Sequence[Plan], seconds: float = 0.0, say: Say = print
 ) -> Figures:
-    """Plays them all, or those that begin within `seconds`."""
+    """Plays them all, or those that, without their fault, would end within `seconds`."""
     figures = Figures()
     began = told = time.monotonic()
 
     async def one(lane: Lane, plan: Plan) -> None:
-        if seconds and time.monotonic() - began > seconds:
-            return
         scenario, fault = plan
+        if seconds and time.monotonic() - began + calm[scenario.name].seconds > seconds:
+            return
         name = f"real/{scenario.name}/{fault}"
         outcome = await plans.play(lane, scenario, fault)
         reference = calm[scenario.name]
