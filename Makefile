@@ -23,7 +23,7 @@ demo: install  ## From a fresh clone to classified sensor data (FILES=dir: your 
 
 .PHONY: test
 test: install lint verify  ## Everything: static checks, generated files, unit, contract and e2e tests
-	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/pytest
+	@PYTHON=$(PYTHON) CLUSTERS=2 bash tests/run.sh $(BIN)/pytest -n 2
 
 .PHONY: faults-ci
 faults-ci: install  ## The faults: every plan on the fake, 300 and more on the real API server, 10,000 generated objects

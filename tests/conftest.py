@@ -1,44 +1,43 @@
-"""Fixtures of the tests that ask a real cluster. Where none is up they are skipped, naming what would bring one up;
-`make test` brings one up and sets BATCH_REQUIRE_CLUSTER, so that nothing is skipped for that there."""
+"""Fixtures of the tests that ask a real cluster, and which of the tests may run at the same time."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from tests.cluster import connection
+from tests import clusters
 from tests.cluster.connection import Connection
-from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
 
-ROOT = Path(__file__).parent.parent
+OF_THE_FIRST = ("tests/e2e/",)
+OF_THE_SECOND = ("tests/contract/", "tests/faults/")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+class OneProcessForACluster(LoadScopeScheduling):  # type: ignore[misc]  # the library has no types
+    """Tests that share a cluster stay in one process, one after the other. Under `-n 2` (make test) those of the second
+    cluster, and then all others, run beside those of the first, which mostly wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(OF_THE_SECOND):
+            return "second cluster" if clusters.has_second() else "cluster"
+        return "cluster" if nodeid.startswith(OF_THE_FIRST) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessForACluster:
+    return OneProcessForACluster(config, log)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Connection:
-    """The cluster that is up."""
-    try:
-        return connection.load()
-    except ClusterError as problem:
-        if os.environ.get("BATCH_REQUIRE_CLUSTER"):
-            raise
-        pytest.skip(f"needs a cluster (make cluster-up): {problem}")
+    return clusters.first()
 
 
 @pytest.fixture(scope="session")
 def kubectl(cluster: Connection) -> Kubectl:
     return cluster.client()
-
-
-@pytest.fixture(scope="session")
-def crds(kubectl: Kubectl) -> None:
-    """Our CRDs as they are in this checkout, established."""
-    kubectl.run("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="bring the cluster up; does nothing if it is")
     up.add_argument("--fake-nodes", type=int, default=2, metavar="N", help="kwok nodes of 8 GPUs each (default 2)")
-    commands.add_parser("down", help="end the cluster and all that belongs to it; results stay")
+    down = commands.add_parser("down", help="end the cluster and all that belongs to it; results stay")
+    for command in (up, down):
+        command.add_argument("--second", action="store_true", help="only the one beside it, without a real node")
     commands.add_parser("status", help="components, pids, addresses, logs, problems")
     commands.add_parser("binaries", help="build the programs into the cache, nothing more")
     commands.add_parser("images", help="build the operator's and the worker's image and load them")
@@ -67,8 +69,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _change(command: str, arguments: argparse.Namespace) -> None:
     state = State.of_checkout()
-    if command == "up":
+    if command == "up" and arguments.second:
+        choice.up_second(state, arguments.fake_nodes)
+    elif command == "up":
         choice.up(state, arguments.fake_nodes)
+    elif command == "down" and arguments.second:
+        choice.down_second()
     elif command == "down":
         choice.down(state)
     else:

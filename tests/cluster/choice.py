@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from tests.cluster import connection, kind, local, packages, status
 from tests.cluster.errors import ClusterError
+from tests.cluster.layout import SECOND
 from tests.cluster.progress import say
 from tests.cluster.state import State
 
@@ -47,7 +48,20 @@ def up(state: State, fake_nodes: int) -> None:
         say("no real node: that takes root on Debian, or Docker or Podman; `make demo` needs one of them")
 
 
+def up_second(state: State, fake_nodes: int) -> None:
+    """One more local cluster, without a real node, beside a local one that is up; else there is only the one."""
+    if not _existing() and state.get("kind") == local.KIND:
+        local.up(State.of_checkout(SECOND), fake_nodes, with_node=False, checkout=SECOND)
+
+
+def down_second() -> None:
+    second = State.of_checkout(SECOND)
+    if second.get("phase"):
+        local.down(second, SECOND)
+
+
 def down(state: State) -> None:
+    down_second()
     if _existing():
         say("EXISTING_CLUSTER=1: that cluster is left as it is")
     elif not state.get("phase"):

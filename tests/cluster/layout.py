@@ -13,6 +13,8 @@ PORTS_PER_SLOT = 20
 FIRST_PORT = 24000  # the last one is 28,999: below the kernel's ephemeral ports
 REAL_NODE, SPARE_NODE = "real-0", "real-1"
 CHECKOUT = Path(__file__).resolve().parents[2]
+SECOND = CHECKOUT / "second"
+"""Stands for the checkout's second cluster, in everything that is named after a checkout; no such folder is made."""
 
 _PORT_NAMES = ("kube-apiserver", "etcd", "etcd-peer", "kube-controller-manager", "kube-scheduler", "kwok-controller")
 

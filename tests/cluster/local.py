@@ -14,8 +14,11 @@ from tests.cluster.state import State
 KIND = "local"
 
 
-def up(state: State, fake_node_count: int, with_node: bool) -> None:
-    """Brings the cluster up, or does nothing if it is; what an interrupted `up` left is ended first."""
+def up(state: State, fake_node_count: int, with_node: bool, checkout: Path = CHECKOUT) -> None:
+    """Brings the cluster up, or does nothing if it is; what an interrupted `up` left is ended first.
+
+    `checkout`: whose cluster it is; a path below the checkout makes another one beside the checkout's own.
+    """
     if state.get("phase") == "up" and state.get("with_node") == with_node:
         trouble = problems(state)
         if not trouble:
@@ -23,12 +26,12 @@ def up(state: State, fake_node_count: int, with_node: bool) -> None:
             return
         say(f"the cluster is up, but {'; '.join(trouble)}: starting it anew")
     if state.get("phase"):
-        down(state)
+        down(state, checkout)
     programs = binaries.ensure()
     if with_node:
         packages.ensure(packages.NODE, "the real node")
     state.set(kind=KIND, phase="starting", with_node=with_node, binaries=str(programs))
-    layout = slots.claim(CHECKOUT)
+    layout = slots.claim(checkout)
     layout.make_data_directory()
     _start(layout, state, programs, with_node)
     kubectl = kubectl_of(state)
@@ -90,9 +93,9 @@ def _wait_for_defaults(kubectl: Kubectl) -> None:
     kubectl.wait_until("the default service account", 30, lambda k: bool(k.get("serviceaccount", "default")))
 
 
-def down(state: State) -> None:
+def down(state: State, checkout: Path = CHECKOUT) -> None:
     """Ends everything that `up` started and removes its state, but for the results in the data directory."""
-    layout = slots.claimed(CHECKOUT)
+    layout = slots.claimed(checkout)
     if layout is None:
         state.forget()
         return
@@ -111,7 +114,7 @@ def down(state: State) -> None:
             shutil.rmtree(path)
         elif path.name != "cluster.json":
             path.unlink()
-    slots.release(CHECKOUT)
+    slots.release(checkout)
     state.forget()  # last: until here a repeated `down` knows what to end
     if layout.data.is_dir() and any(layout.data.iterdir()):
         say(f"the results in {layout.data} are left where they are")

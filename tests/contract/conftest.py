@@ -6,9 +6,25 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from batch_operator.cluster.client import Client
+from tests import clusters
 from tests.cluster import installed_operator
 from tests.cluster.connection import Connection
 from tests.cluster.kubectl import Kubectl
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Connection:
+    return clusters.second()
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Connection) -> Kubectl:
+    return cluster.client()
+
+
+@pytest.fixture(scope="session")
+def crds(kubectl: Kubectl) -> None:
+    clusters.establish_crds(kubectl)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,10 +4,26 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests import clusters
 from tests.cluster import installed_operator
 from tests.cluster.connection import Connection
 from tests.cluster.kubectl import Kubectl
 from tests.faults.bench import Bench, bench
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Connection:
+    return clusters.second()
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Connection) -> Kubectl:
+    return cluster.client()
+
+
+@pytest.fixture(scope="session")
+def crds(kubectl: Kubectl) -> None:
+    clusters.establish_crds(kubectl)
 
 
 @pytest.fixture(scope="package")
