@@ -46,7 +46,7 @@ class Reconciler:
                 self.scheduler.run()
                 return None
             case Chore.TELL:
-                return self.scheduler.tell()
+                return self.scheduler.telling.tell()
             case QueueKey():
                 return await self._queue(key.name)
             case _:
@@ -54,11 +54,11 @@ class Reconciler:
 
     async def _queue(self, name: str) -> float | None:
         """Writes a Queue's status, where it says something else than what is so."""
-        if self.scheduler.queue_status(name) is None:
+        if self.scheduler.telling.queue_status(name) is None:
             return None
-        if (wait := self.scheduler.wait_to_write(name)) > 0:
+        if (wait := self.scheduler.telling.wait_to_write(name)) > 0:
             return wait
-        changed = self.scheduler.queue_status(name)
+        changed = self.scheduler.telling.queue_status(name)
         if changed is not None:
             await write_queue_status(self.client, self.seen, *changed)
         return None

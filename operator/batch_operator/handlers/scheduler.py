@@ -1,4 +1,4 @@
-"""`Scheduler`: what the queues decide, and who has to be told. Runs as a chore of the workqueue.
+"""`Scheduler`: what the queues decide. Runs as a chore of the workqueue; handlers.telling says it to those who wait.
 
 It keeps an entry (reconcile.queue_entry) of each job that waits or holds quota, made anew when the job or its pods
 change. A cycle hands a frozen picture of them to scheduling.schedule, and enqueues the jobs whose turn it is. What was
@@ -7,44 +7,31 @@ twice for the same job.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus, Stop
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord, Stop
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.words import shortened
 from batch_operator.cluster.gather import LABELS_AGE
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.rate_limit import TokenBucket
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import Chore, Key, QueueKey
-from batch_operator.reconcile import queue_entry, queue_status
-from batch_operator.reconcile.status import WORDS_AGE, has_news, words_differ
-from batch_operator.scheduling import turns
-from batch_operator.scheduling.decisions import Decisions, Victim
+from batch_operator.handlers.keys import Chore, Key
+from batch_operator.handlers.telling import Entry, Telling
+from batch_operator.reconcile import queue_entry
+from batch_operator.scheduling.decisions import Victim
 from batch_operator.scheduling.observed import DISPLACE_AFTER, Cluster, Holder, Node, WaitingJob
-from batch_operator.scheduling.positions import EXACT
 from batch_operator.scheduling.schedule import schedule
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
-MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 3.0
-QUEUES_PER_SECOND, QUEUES_AT_ONCE = 2.0, 2.0
-"""Places told anew, and Queues' statuses: together no more than 20 in any second (design section 3)."""
-QUEUE_SECONDS = 1.0
-"""A Queue's status is written at most this often."""
-READ_AT_ONCE = 500
-READ_AGAIN_SECONDS = 0.05
-"""So many waiting jobs are compared with what was decided, and then so long others get the processor."""
 SHARE_OF_TIME = 5
 """A cycle that took 10 ms is followed by 40 ms for everything else."""
 
 log = structlog.get_logger(__name__)
-Entry = WaitingJob | Holder
 
 
 class Scheduler:
@@ -66,20 +53,13 @@ class Scheduler:
         self._displace_after = displace_after
         self._metrics = metrics
         self._entries: dict[str, Entry] = {}
+        self.telling = Telling(seen, queue, self._entries, now, clock)
         self._asks: dict[str, WaitingJob] = {}
         self._answered: set[str] = set()
         self._displaced_at: dict[str, datetime] = {}
         self._not_before = 0.0
-        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
-        self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_AT_ONCE, clock)
-        self._first_of: dict[str, str] = {}
-        self._fronts: deque[str] = deque()
-        self._rest: deque[str] = deque()
-        self._front_is_due = True
-        self._has_old_words = False
         self._labels_used: dict[str, Mapping[str, str]] = {}
         self._lookouts: dict[str, str] = {}
-        self._queue_written: dict[str, float] = {}
         seen.jobs.subscribe(self._job_changed)
         seen.pods.subscribe(self._pod_changed)
         seen.queues.subscribe(self._queue_changed)
@@ -104,7 +84,7 @@ class Scheduler:
         self._asks.pop(job.uid, None)  # made of what the job was; its pass asks again
         self._answered.discard(job.uid)
         if new is None:
-            self._seen.telling.discard(job.uid)
+            self.telling.forget(job.uid)
         self._note(job.uid)
 
     def _pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
@@ -118,7 +98,7 @@ class Scheduler:
         if old is not None and new is not None and old.generation == new.generation:
             return  # our own status
         if new is None:
-            self._queue_written.pop(queue.name, None)
+            self.telling.forget_queue(queue.name)
         if queue.asks_for_labels:
             for entry in self._entries.values():
                 if isinstance(entry, WaitingJob) and entry.queue == queue.name:
@@ -176,10 +156,7 @@ class Scheduler:
                 self._answered.add(uid)
                 self._queue.add((self._asks[uid].namespace, self._asks[uid].name))
         self._seen.decisions = decisions
-        self._to_compare(decisions)
-        for name in decisions.queues:
-            self._queue.add(QueueKey(name))
-        self._queue.add(Chore.TELL)
+        self.telling.decided(decisions)
         if decisions.next_at is not None:
             self._queue.add_after(Chore.SCHEDULE, (decisions.next_at - cluster.now).total_seconds())
         took = self._clock() - began
@@ -274,62 +251,11 @@ class Scheduler:
         known = self._seen.namespace_labels.get(namespace)
         return known.labels if known is not None else None
 
-    # -- what is told of it
-
-    def tell(self) -> float | None:
-        """Lets as many waiting jobs say their new place as may be told now -> seconds until there is more to do."""
-        decisions = self._seen.decisions
-        for _ in range(READ_AT_ONCE):
-            line = self._fronts if self._fronts and (self._front_is_due or not self._rest) else self._rest
-            if not line:
-                if self._has_old_words:
-                    self._has_old_words = False
-                    self._queue.add_after(Chore.SCHEDULE, WORDS_AGE.total_seconds())
-                return None
-            uid = line[0]
-            if uid not in self._seen.telling and self._has_news(decisions, uid):
-                if not self._moves.take():
-                    return self._moves.seconds_to_next()
-                entry = self._entries[uid]
-                self._seen.telling.add(uid)
-                self._queue.add((entry.namespace, entry.name))
-                self._front_is_due = line is self._rest
-            line.popleft()
-        return READ_AGAIN_SECONDS
-
-    def _is_unread(self, job: BatchJob) -> bool:
-        queue = self._seen.queues.get_by_name("", job.spec.queue)
-        return queue is not None and queue.asks_for_labels and job.namespace not in self._seen.namespace_labels
-
-    def _to_compare(self, decisions: Decisions) -> None:
-        """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,
-        of whom the ones not reached since the cycle before come first."""
-        self._fronts = deque(uid for uid, place in decisions.positions.items() if place <= EXACT)
-        self._first_of = {self._entries[uid].queue: uid for uid in self._fronts if decisions.positions[uid] == 1}
-        left = [uid for uid in self._rest if uid in decisions.pending]
-        known = {*left, *self._fronts}
-        self._rest = deque([*left, *(uid for uid in decisions.pending if uid not in known)])
-
-    def _has_news(self, decisions: Decisions, uid: str) -> bool:
-        job = self._seen.jobs.get(uid)
-        if job is None or uid in self._seen.granted or not isinstance(self._entries.get(uid), WaitingJob):
-            return False
-        if job.status.status is None or job.spec.suspend:  # not told of it yet, or not by its queue
-            return False
-        if self._is_unread(job):  # after a start: that its queue is closed to it is not known yet
-            return False
-        turn = turns.of(decisions, uid, job.spec.queue, tell=True)
-        if turn is None or has_news(job.status, turn, self._now()):
-            return turn is not None
-        self._has_old_words |= words_differ(job.status, turn)
-        return False
+    # -- what a pass says of itself
 
     def passed(self, job: BatchJob) -> None:
         """A pass over the job went well: whatever it was to tell is written, and it has looked at its pods' nodes."""
-        if job.uid in self._seen.telling:
-            self._seen.telling.discard(job.uid)
-            self._fronts.append(job.uid)  # what was decided meanwhile
-            self._queue.add(Chore.TELL)
+        self.telling.told(job.uid)
         self._note(job.uid)
         if self._entries.get(job.uid) is None and self._seen.granted.pop(job.uid, None) is not None:
             self._wake()  # it asks for nothing any more
@@ -337,31 +263,6 @@ class Scheduler:
             self._wake()
         elif self._lookouts.get(job.namespace) == job.uid:
             self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
-
-    def queue_status(self, name: str) -> tuple[QueueRecord, QueueStatus] | None:
-        """What a Queue's status should say; None where it does, or where there is none."""
-        record = self._seen.queues.get_by_name("", name)
-        state = self._seen.decisions.queues.get(name)
-        if record is None or state is None:
-            return None
-        wanted = queue_status.wanted(record, state, self._first(name), self._now())
-        return None if wanted == record.status else (record, wanted)
-
-    def wait_to_write(self, queue: str) -> float:
-        """0, and it counts as written, where the Queue's status may be written now; else the seconds to wait."""
-        wait = self._queue_written.get(queue, 0.0) + QUEUE_SECONDS - self._clock()
-        if wait > 0:
-            return wait
-        if not self._statuses.take():
-            return self._statuses.seconds_to_next()
-        self._queue_written[queue] = self._clock()
-        return 0.0
-
-    def _first(self, queue: str) -> str:
-        """The first in a queue's line and what it waits for."""
-        uid = self._first_of.get(queue, "")
-        entry, turn = self._entries.get(uid), turns.of(self._seen.decisions, uid, queue, tell=False)
-        return f"{entry.namespace}/{entry.name}: {turn.words}" if entry is not None and turn is not None else ""
 
 
 def _assumed(granted: WaitingJob, entry: Entry | None, now: datetime) -> Holder:

@@ -1,4 +1,4 @@
-"""A Queue's status: what runs, what waits, and who is next. Called by handlers.scheduler."""
+"""A Queue's status: what runs, what waits, and who is next. Called by handlers.telling."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,6 +1,6 @@
 """What the last decisions say of one waiting job, as its status is to say it.
 
-Called by cluster.gather for each pass, and by handlers.scheduler, which looks for statuses that say something else.
+Called by cluster.gather for each pass, and by handlers.telling, which looks for statuses that say something else.
 """
 
 from batch_operator.scheduling.decisions import Decisions

@@ -6,6 +6,7 @@ from typing import Any
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.handlers.scheduler import Scheduler
+from batch_operator.handlers.telling import Telling
 from batch_operator.reconcile import losses as losses_module
 from batch_operator.reconcile import queue_entry as entry_module
 from batch_operator.reconcile import status as status_module
@@ -111,7 +112,7 @@ def priority_ignored(patch: Patch) -> None:
 
 def places_are_not_told(patch: Patch) -> None:
     """Whoever waits says for ever what it said first."""
-    patch.setattr(Scheduler, "tell", lambda self: None)
+    patch.setattr(Telling, "tell", lambda self: None)
 
 
 def place_is_kept(patch: Patch) -> None:
@@ -143,13 +144,13 @@ def queue_events_are_not_heard(patch: Patch) -> None:
 
 def queue_status_at_every_look(patch: Patch) -> None:
     """Written though it says the same."""
-    proper = Scheduler.queue_status
+    proper = Telling.queue_status
 
     def queue_status(self: Any, name: str) -> Any:
         record = self._seen.queues.get_by_name("", name)
         return proper(self, name) or (record and (record, record.status))
 
-    patch.setattr(Scheduler, "queue_status", queue_status)
+    patch.setattr(Telling, "queue_status", queue_status)
 
 
 OF_QUEUES = (

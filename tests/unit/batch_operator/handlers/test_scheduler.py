@@ -247,7 +247,7 @@ class TestAnotherQueue:
         scene.cycle()
         scene.waits("one", queue="nowhere")
         assert turns.of(scene.seen.decisions, "one", "nowhere", tell=True) is None, "it is not decided yet"
-        scene.scheduler.tell()
+        scene.scheduler.telling.tell()
         scene.cycle()
         turn = turns.of(scene.seen.decisions, "one", "nowhere", tell=True)
         assert turn is not None

@@ -8,7 +8,7 @@ import pytest
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.handlers.keys import Chore, QueueKey
-from batch_operator.handlers.scheduler import MOVES_PER_SECOND
+from batch_operator.handlers.telling import MOVES_PER_SECOND
 from batch_operator.reconcile import status as statuses
 from batch_operator.scheduling import turns
 from tests.builders import make_queued_job
@@ -45,7 +45,7 @@ class TestTelling:
         moments: list[float] = []
         while scene.clock.time() < until:
             for key in await scene.to_do():
-                if key is Chore.TELL and (wait := scene.scheduler.tell()) is not None:
+                if key is Chore.TELL and (wait := scene.scheduler.telling.tell()) is not None:
                     scene.queue.add_after(key, wait)
                 if isinstance(key, tuple) and key[1] in scene.seen.telling:
                     moments.append(scene.clock.time())
@@ -79,18 +79,18 @@ class TestTelling:
         scene = Scene(selector=LabelSelector(match_labels={"tier": "gold"}))
         scene.waits("one", reason="WaitingForQuota")
         scene.cycle()
-        scene.scheduler.tell()
+        scene.scheduler.telling.tell()
         assert scene.seen.telling == set(), "after a start its namespace's labels are not known yet"
 
     async def test_one_whose_pass_is_late_is_told_once(self) -> None:
         scene = self.line(1)
         for _ in range(20):
-            assert scene.scheduler.tell() is None, "as many tokens are left"
+            assert scene.scheduler.telling.tell() is None, "as many tokens are left"
             scene.cycle()
 
     async def test_nothing_is_kept_of_a_deleted_job(self) -> None:
         scene = self.line(1)
-        scene.scheduler.tell()
+        scene.scheduler.telling.tell()
         assert scene.seen.telling == {"job-00000"}
         scene.seen.jobs.apply("DELETED", make_queued_job("job-00000", resourceVersion="99999"))
         assert scene.seen.telling == set()
@@ -105,7 +105,7 @@ class TestQueueStatus:
         scene.waits("two", 2, creationTimestamp="2026-04-14T10:00:05Z")
         scene.cycle()
         assert QueueKey("research") in await scene.to_do()
-        found = scene.scheduler.queue_status("research")
+        found = scene.scheduler.telling.queue_status("research")
         assert found is not None
         _, status = found
         assert (status.pending, status.admitted, status.usage) == (2, 1, "4/4 nvidia.com/gpu")
@@ -113,23 +113,23 @@ class TestQueueStatus:
 
     async def test_nothing_to_say_where_it_says_so(self, scene: Scene) -> None:
         scene.cycle()
-        found = scene.scheduler.queue_status("research")
+        found = scene.scheduler.telling.queue_status("research")
         assert found is not None
         record, status = found
         scene.seen.queues.apply("MODIFIED", replace(record, status=status, resource_version="2"))
-        assert scene.scheduler.queue_status("research") is None
-        assert scene.scheduler.queue_status("nowhere") is None
+        assert scene.scheduler.telling.queue_status("research") is None
+        assert scene.scheduler.telling.queue_status("nowhere") is None
 
     async def test_at_most_once_a_second(self, scene: Scene) -> None:
-        assert scene.scheduler.wait_to_write("research") == 0.0
-        assert scene.scheduler.wait_to_write("research") == pytest.approx(1.0)
+        assert scene.scheduler.telling.wait_to_write("research") == 0.0
+        assert scene.scheduler.telling.wait_to_write("research") == pytest.approx(1.0)
         scene.clock.advance(0.4)
-        assert scene.scheduler.wait_to_write("research") == pytest.approx(0.6)
+        assert scene.scheduler.telling.wait_to_write("research") == pytest.approx(0.6)
         scene.clock.advance(0.6)
-        assert scene.scheduler.wait_to_write("research") == 0.0
+        assert scene.scheduler.telling.wait_to_write("research") == 0.0
 
     async def test_it_is_written_though_there_is_always_more_to_tell(self) -> None:
         scene = TestTelling().line(1000)
-        while scene.scheduler.tell() != pytest.approx(1 / MOVES_PER_SECOND):  # no token is left
+        while scene.scheduler.telling.tell() != pytest.approx(1 / MOVES_PER_SECOND):  # no token is left
             continue
-        assert scene.scheduler.wait_to_write("research") == 0.0
+        assert scene.scheduler.telling.wait_to_write("research") == 0.0

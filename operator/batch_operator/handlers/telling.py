@@ -1,0 +1,153 @@
+"""`Telling`: who is told what the queues decided, and when: waiting jobs a few a second, and Queues' statuses.
+
+Handed each cycle's decisions by handlers.scheduler; its chore and the Queues' keys come from the workqueue.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus
+from batch_operator.api.v1alpha1.batchjob import BatchJob
+from batch_operator.cluster.observations import Observations
+from batch_operator.cluster.rate_limit import TokenBucket
+from batch_operator.cluster.workqueue import WorkQueue
+from batch_operator.handlers.keys import Chore, Key, QueueKey
+from batch_operator.reconcile import queue_status
+from batch_operator.reconcile.status import WORDS_AGE, has_news, words_differ
+from batch_operator.scheduling import turns
+from batch_operator.scheduling.decisions import Decisions
+from batch_operator.scheduling.observed import Holder, WaitingJob
+from batch_operator.scheduling.positions import EXACT
+
+MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 3.0
+QUEUES_PER_SECOND, QUEUES_AT_ONCE = 2.0, 2.0
+"""Places told anew, and Queues' statuses: together no more than 20 in any second (design section 3)."""
+QUEUE_SECONDS = 1.0
+"""A Queue's status is written at most this often."""
+READ_AT_ONCE = 500
+READ_AGAIN_SECONDS = 0.05
+"""So many waiting jobs are compared with what was decided, and then so long others get the processor."""
+
+Entry = WaitingJob | Holder
+
+
+class Telling:
+    """`entries`: the scheduler's, by job uid; `now` and `clock` as there."""
+
+    def __init__(
+        self,
+        seen: Observations,
+        queue: WorkQueue[Key],
+        entries: Mapping[str, Entry],
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._seen = seen
+        self._queue = queue
+        self._entries = entries
+        self._now = now
+        self._clock = clock
+        self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
+        self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_AT_ONCE, clock)
+        self._first_of: dict[str, str] = {}
+        self._fronts: deque[str] = deque()
+        self._rest: deque[str] = deque()
+        self._front_is_due = True
+        self._has_old_words = False
+        self._queue_written: dict[str, float] = {}
+
+    # -- waiting jobs
+
+    def decided(self, decisions: Decisions) -> None:
+        """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,
+        of whom the ones not reached since the cycle before come first."""
+        self._fronts = deque(uid for uid, place in decisions.positions.items() if place <= EXACT)
+        self._first_of = {self._entries[uid].queue: uid for uid in self._fronts if decisions.positions[uid] == 1}
+        left = [uid for uid in self._rest if uid in decisions.pending]
+        known = {*left, *self._fronts}
+        self._rest = deque([*left, *(uid for uid in decisions.pending if uid not in known)])
+        for name in decisions.queues:
+            self._queue.add(QueueKey(name))
+        self._queue.add(Chore.TELL)
+
+    def tell(self) -> float | None:
+        """Lets as many waiting jobs say their new place as may be told now -> seconds until there is more to do."""
+        decisions = self._seen.decisions
+        for _ in range(READ_AT_ONCE):
+            line = self._fronts if self._fronts and (self._front_is_due or not self._rest) else self._rest
+            if not line:
+                if self._has_old_words:
+                    self._has_old_words = False
+                    self._queue.add_after(Chore.SCHEDULE, WORDS_AGE.total_seconds())
+                return None
+            uid = line[0]
+            if uid not in self._seen.telling and self._has_news(decisions, uid):
+                if not self._moves.take():
+                    return self._moves.seconds_to_next()
+                entry = self._entries[uid]
+                self._seen.telling.add(uid)
+                self._queue.add((entry.namespace, entry.name))
+                self._front_is_due = line is self._rest
+            line.popleft()
+        return READ_AGAIN_SECONDS
+
+    def told(self, uid: str) -> None:
+        """A pass over the job went well: whatever it was to tell is written."""
+        if uid in self._seen.telling:
+            self._seen.telling.discard(uid)
+            self._fronts.append(uid)  # what was decided meanwhile
+            self._queue.add(Chore.TELL)
+
+    def forget(self, uid: str) -> None:
+        """The job is gone."""
+        self._seen.telling.discard(uid)
+
+    def _has_news(self, decisions: Decisions, uid: str) -> bool:
+        job = self._seen.jobs.get(uid)
+        if job is None or uid in self._seen.granted or not isinstance(self._entries.get(uid), WaitingJob):
+            return False
+        if job.status.status is None or job.spec.suspend:  # not told of it yet, or not by its queue
+            return False
+        if self._is_unread(job):  # after a start: that its queue is closed to it is not known yet
+            return False
+        turn = turns.of(decisions, uid, job.spec.queue, tell=True)
+        if turn is None or has_news(job.status, turn, self._now()):
+            return turn is not None
+        self._has_old_words |= words_differ(job.status, turn)
+        return False
+
+    def _is_unread(self, job: BatchJob) -> bool:
+        queue = self._seen.queues.get_by_name("", job.spec.queue)
+        return queue is not None and queue.asks_for_labels and job.namespace not in self._seen.namespace_labels
+
+    # -- Queues
+
+    def queue_status(self, name: str) -> tuple[QueueRecord, QueueStatus] | None:
+        """What a Queue's status should say; None where it does, or where there is none."""
+        record = self._seen.queues.get_by_name("", name)
+        state = self._seen.decisions.queues.get(name)
+        if record is None or state is None:
+            return None
+        wanted = queue_status.wanted(record, state, self._first(name), self._now())
+        return None if wanted == record.status else (record, wanted)
+
+    def wait_to_write(self, queue: str) -> float:
+        """0, and it counts as written, where the Queue's status may be written now; else the seconds to wait."""
+        wait = self._queue_written.get(queue, 0.0) + QUEUE_SECONDS - self._clock()
+        if wait > 0:
+            return wait
+        if not self._statuses.take():
+            return self._statuses.seconds_to_next()
+        self._queue_written[queue] = self._clock()
+        return 0.0
+
+    def forget_queue(self, name: str) -> None:
+        """The Queue is gone."""
+        self._queue_written.pop(name, None)
+
+    def _first(self, queue: str) -> str:
+        """The first in a queue's line and what it waits for."""
+        uid = self._first_of.get(queue, "")
+        entry, turn = self._entries.get(uid), turns.of(self._seen.decisions, uid, queue, tell=False)
+        return f"{entry.namespace}/{entry.name}: {turn.words}" if entry is not None and turn is not None else ""
