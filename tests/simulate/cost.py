@@ -16,6 +16,7 @@ from statistics import median
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
 from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
 from batch_operator.scheduling.schedule import schedule
+from batch_operator.scheduling.waiting import by_kind
 from tests.simulate.world import GPU
 
 NOW = datetime(2026, 4, 14, 10, tzinfo=UTC)
@@ -91,7 +92,7 @@ def cluster(job: Job, queue: QueueRecord, jobs: int, holders: int) -> Cluster:
         )
         for number in range(holders)
     )
-    return Cluster(NOW, {"research": queue}, tuple(job(number, draw) for number in range(jobs)), held)
+    return Cluster(NOW, {"research": queue}, by_kind(job(number, draw) for number in range(jobs)), held)
 
 
 CASES: dict[str, tuple[Job, QueueRecord, bool]] = {
@@ -130,7 +131,7 @@ def main() -> int:
         held = held and (passed or not counts)
         verdict = ("PASS" if passed else "FALL") if counts else "    "
         print(
-            f"{verdict} {name}: {len(seen.waiting)} waiting, {len(seen.holders)} holders: "
+            f"{verdict} {name}: {chosen.jobs} waiting, {len(seen.holders)} holders: "
             f"median {middle:.1f} ms, worst of {chosen.cycles} {worst:.1f} ms",
             flush=True,
         )

@@ -15,6 +15,7 @@ from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.scheduling.decisions import Decisions
 from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
 from batch_operator.scheduling.schedule import admissions
+from batch_operator.scheduling.waiting import by_kind
 from tests.simulate.load import Arrival
 from tests.simulate.nodes import GPUS_EACH, Nodes
 
@@ -140,7 +141,7 @@ class World:
     def _cycle(self, now: float) -> None:
         self.cycles += 1
         cluster = Cluster(
-            moment(now), {self.queue.name: self.queue}, tuple(self.waiting.values()), tuple(self.holders.values())
+            moment(now), {self.queue.name: self.queue}, by_kind(self.waiting.values()), tuple(self.holders.values())
         )
         decided = self.decide(cluster)
         for uid in decided.admit:

@@ -26,6 +26,7 @@ from batch_operator.reconcile import queue_entry
 from batch_operator.scheduling.decisions import Victim
 from batch_operator.scheduling.observed import DISPLACE_AFTER, Cluster, Holder, Node, WaitingJob
 from batch_operator.scheduling.schedule import schedule
+from batch_operator.scheduling.waiting import Waiting
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
 SHARE_OF_TIME = 5
@@ -53,6 +54,8 @@ class Scheduler:
         self._displace_after = displace_after
         self._metrics = metrics
         self._entries: dict[str, Entry] = {}
+        self._holders: dict[str, Holder] = {}
+        self._waiting = Waiting()
         self.telling = Telling(seen, queue, self._entries, now, clock)
         self._asks: dict[str, WaitingJob] = {}
         self._answered: set[str] = set()
@@ -122,12 +125,23 @@ class Scheduler:
                 words = f"its ledger cannot be read: {shortened(str(error), 200)}"
                 log.warning(words, namespace=job.namespace, name=job.name, reason="UnreadableStatus")
         before = self._entries.get(uid)
-        if entry is None:
-            self._entries.pop(uid, None)
-        else:
-            self._entries[uid] = entry
         if entry != before:
+            self._keep(uid, before, entry)
             self._wake()
+
+    def _keep(self, uid: str, before: Entry | None, entry: Entry | None) -> None:
+        self._holders.pop(uid, None)
+        if isinstance(before, WaitingJob):
+            self._waiting.remove(before)
+        if entry is None:
+            del self._entries[uid]
+            return
+        self._entries[uid] = entry
+        if isinstance(entry, WaitingJob):
+            self._waiting.add(entry)
+            self.telling.waits(uid)
+        else:
+            self._holders[uid] = entry
 
     def _wake(self) -> None:
         self._queue.add_after(Chore.SCHEDULE, self._not_before - self._clock())
@@ -141,10 +155,11 @@ class Scheduler:
         cluster = self._cluster()
         self._look_out_for_labels(cluster)
         decisions = schedule(cluster)
-        waiting = {job.uid: job for job in cluster.waiting}
         for uid in decisions.admit:
-            self._seen.granted[uid] = waiting[uid]
-            self._decided(waiting[uid], "Admitted", f"its turn in Queue {waiting[uid].queue}")
+            job = self._entries[uid]
+            assert isinstance(job, WaitingJob), "only those are admitted"
+            self._seen.granted[uid] = job
+            self._decided(job, "Admitted", f"its turn in Queue {job.queue}")
         for victim in decisions.preempt:
             if victim.uid in self._seen.granted:
                 continue  # once its status says that it is admitted, if it must go still
@@ -222,26 +237,20 @@ class Scheduler:
         self._labels_used = {
             name: labels for name in seen.namespace_labels if (labels := self._labels(name)) is not None
         }
-        waiting: list[WaitingJob] = []
-        holders: list[Holder] = []
+        assumed: dict[str, Holder] = {}
         for uid, granted in seen.granted.items():
-            holders.append(_assumed(granted, self._entries.get(uid), now))
-        for uid, entry in self._entries.items():
-            displaced = seen.displaced.get(uid)
-            if uid in seen.granted:
-                continue
-            if isinstance(entry, WaitingJob):
-                waiting.append(entry)
-            elif displaced is not None and entry.ending_since is None:
+            assumed[uid] = _assumed(granted, self._entries.get(uid), now)
+        for uid, displaced in seen.displaced.items():
+            holder = self._holders.get(uid)
+            if holder is not None and holder.ending_since is None and uid not in seen.granted:
                 since = self._displaced_at[uid]
-                holders.append(replace(entry, ending_since=since, preempted_for=displaced.preemptor))
-            else:
-                holders.append(entry)
+                assumed[uid] = replace(holder, ending_since=since, preempted_for=displaced.preemptor)
+        asked = [entry for uid in seen.granted if isinstance(entry := self._entries.get(uid), WaitingJob)]
         return Cluster(
             now=now,
             queues={record.name: record for record in seen.queues.values()},
-            waiting=tuple(waiting),
-            holders=tuple(holders),
+            kinds=self._waiting.kinds(without=asked),
+            holders=tuple((self._holders | assumed).values()),
             namespaces=self._labels_used,
             nodes=tuple(_node(record) for record in seen.nodes.values() if _takes_pods(record)),
             displace_after=self._displace_after,

@@ -6,6 +6,7 @@ Handed each cycle's decisions by handlers.scheduler; its chore and the Queues' k
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import chain
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord, QueueStatus
 from batch_operator.api.v1alpha1.batchjob import BatchJob
@@ -18,16 +19,15 @@ from batch_operator.reconcile.status import WORDS_AGE, has_news, words_differ
 from batch_operator.scheduling import turns
 from batch_operator.scheduling.decisions import Decisions
 from batch_operator.scheduling.observed import Holder, WaitingJob
-from batch_operator.scheduling.positions import EXACT
 
 MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 3.0
 QUEUES_PER_SECOND, QUEUES_AT_ONCE = 2.0, 2.0
 """Places told anew, and Queues' statuses: together no more than 20 in any second (design section 3)."""
 QUEUE_SECONDS = 1.0
 """A Queue's status is written at most this often."""
-READ_AT_ONCE = 500
+READ_AT_ONCE = 250
 READ_AGAIN_SECONDS = 0.05
-"""So many waiting jobs are compared with what was decided, and then so long others get the processor."""
+"""So many waiting jobs are compared with what was decided, 3 ms, and then so long others get the processor."""
 
 Entry = WaitingJob | Holder
 
@@ -50,9 +50,13 @@ class Telling:
         self._clock = clock
         self._moves = TokenBucket(MOVES_PER_SECOND, MOVES_AT_ONCE, clock)
         self._statuses = TokenBucket(QUEUES_PER_SECOND, QUEUES_AT_ONCE, clock)
-        self._first_of: dict[str, str] = {}
         self._fronts: deque[str] = deque()
-        self._rest: deque[str] = deque()
+        self._at_front: frozenset[str] = frozenset()
+        self._round: deque[str] = deque()
+        """All that wait; one that was compared goes to the end, or out where it waits no more."""
+        self._in_round: set[str] = set()
+        self._left = 0
+        """So many of the round are still to be compared with the last decisions."""
         self._front_is_due = True
         self._has_old_words = False
         self._queue_written: dict[str, float] = {}
@@ -62,35 +66,51 @@ class Telling:
     def decided(self, decisions: Decisions) -> None:
         """Who may have news: those at the front, whose exact places people look at, are told in turns with the others,
         of whom the ones not reached since the cycle before come first."""
-        self._fronts = deque(uid for uid, place in decisions.positions.items() if place <= EXACT)
-        self._first_of = {self._entries[uid].queue: uid for uid in self._fronts if decisions.positions[uid] == 1}
-        left = [uid for uid in self._rest if uid in decisions.pending]
-        known = {*left, *self._fronts}
-        self._rest = deque([*left, *(uid for uid in decisions.pending if uid not in known)])
+        self._fronts = deque(chain.from_iterable(decisions.fronts.values()))
+        self._at_front = frozenset(self._fronts)
+        self._left = len(self._round)
         for name in decisions.queues:
             self._queue.add(QueueKey(name))
         self._queue.add(Chore.TELL)
 
     def tell(self) -> float | None:
         """Lets as many waiting jobs say their new place as may be told now -> seconds until there is more to do."""
-        decisions = self._seen.decisions
+        decisions, now = self._seen.decisions, self._now()
         for _ in range(READ_AT_ONCE):
-            line = self._fronts if self._fronts and (self._front_is_due or not self._rest) else self._rest
-            if not line:
+            front = bool(self._fronts) and (self._front_is_due or not self._left)
+            if not front and not self._left:
                 if self._has_old_words:
                     self._has_old_words = False
                     self._queue.add_after(Chore.SCHEDULE, WORDS_AGE.total_seconds())
                 return None
-            uid = line[0]
-            if uid not in self._seen.telling and self._has_news(decisions, uid):
+            uid = self._fronts[0] if front else self._round[0]
+            known = uid in self._seen.telling or (not front and uid in self._at_front)
+            if not known and self._has_news(decisions, uid, now):
                 if not self._moves.take():
                     return self._moves.seconds_to_next()
                 entry = self._entries[uid]
                 self._seen.telling.add(uid)
                 self._queue.add((entry.namespace, entry.name))
-                self._front_is_due = line is self._rest
-            line.popleft()
+                self._front_is_due = not front
+            if front:
+                self._fronts.popleft()
+            else:
+                self._next_of_round()
         return READ_AGAIN_SECONDS
+
+    def _next_of_round(self) -> None:
+        uid = self._round.popleft()
+        self._left -= 1
+        if isinstance(self._entries.get(uid), WaitingJob):
+            self._round.append(uid)
+        else:
+            self._in_round.discard(uid)
+
+    def waits(self, uid: str) -> None:
+        """The job waits, or waits for something else; it is compared from the next decisions on."""
+        if uid not in self._in_round:
+            self._in_round.add(uid)
+            self._round.append(uid)
 
     def told(self, uid: str) -> None:
         """A pass over the job went well: whatever it was to tell is written."""
@@ -103,7 +123,7 @@ class Telling:
         """The job is gone."""
         self._seen.telling.discard(uid)
 
-    def _has_news(self, decisions: Decisions, uid: str) -> bool:
+    def _has_news(self, decisions: Decisions, uid: str, now: datetime) -> bool:
         job = self._seen.jobs.get(uid)
         if job is None or uid in self._seen.granted or not isinstance(self._entries.get(uid), WaitingJob):
             return False
@@ -112,7 +132,7 @@ class Telling:
         if self._is_unread(job):  # after a start: that its queue is closed to it is not known yet
             return False
         turn = turns.of(decisions, uid, job.spec.queue, tell=True)
-        if turn is None or has_news(job.status, turn, self._now()):
+        if turn is None or has_news(job.status, turn, now):
             return turn is not None
         self._has_old_words |= words_differ(job.status, turn)
         return False
@@ -148,6 +168,6 @@ class Telling:
 
     def _first(self, queue: str) -> str:
         """The first in a queue's line and what it waits for."""
-        uid = self._first_of.get(queue, "")
+        uid = next(iter(self._seen.decisions.fronts.get(queue, ())), "")
         entry, turn = self._entries.get(uid), turns.of(self._seen.decisions, uid, queue, tell=False)
         return f"{entry.namespace}/{entry.name}: {turn.words}" if entry is not None and turn is not None else ""

@@ -1,6 +1,6 @@
 """What the scheduler decides and says: admissions, victims, and of each waiting job why it waits and where."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -90,6 +90,8 @@ class Decisions:
     """By uid: the place in line; absent for jobs that are in none."""
     depths: Mapping[str, int] = field(default_factory=dict)
     """By queue: how many stay in line."""
+    fronts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By queue: the uids of the first in line, whose places are told exactly."""
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     """By queue."""
     claims: tuple[str, ...] = ()

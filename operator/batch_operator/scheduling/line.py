@@ -6,14 +6,14 @@ only the first is looked at. What does not fit will not fit later in the same cy
 that is what keeps ten thousand waiting jobs cheap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heapreplace
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
 from batch_operator.scheduling.decisions import Reservation, Victim
-from batch_operator.scheduling.observed import DISPLACE_AFTER, Holder, WaitingJob
+from batch_operator.scheduling.observed import DISPLACE_AFTER, Holder, Kind, WaitingJob
 from batch_operator.scheduling.preemption import Candidate, choose
 from batch_operator.scheduling.priorities import Levels
 from batch_operator.scheduling.shares import Needs, Shares
@@ -31,8 +31,8 @@ class Line:
 
     queue: QueueRecord
     holders: list[Holder]
-    kinds: list[list[WaitingJob]]
-    """The jobs in line by kind, each by `order`."""
+    kinds: list[Kind]
+    """Those in line."""
     now: datetime
     displace_after: timedelta = DISPLACE_AFTER
     levels: Levels = field(init=False)
@@ -54,9 +54,9 @@ class Line:
 
     def __post_init__(self) -> None:
         quota = self.queue.quota
-        self.levels = Levels({jobs[0].priority for jobs in self.kinds} | {h.priority for h in self.holders})
+        self.levels = Levels({kind.first.priority for kind in self.kinds} | {h.priority for h in self.holders})
         self.shares = Shares(quota, self.queue.weights)
-        self._holder_needs = {holder.uid: self.shares.needs(holder.request) for holder in self.holders}
+        self._holder_needs = {holder.uid: self.shares.needs_of(holder) for holder in self.holders}
         self.free = list(quota.values())
         self.coming = [0] * len(quota)
         self.promised = [0] * len(quota)
@@ -120,13 +120,13 @@ class Line:
         for job in waits:  # they hold nothing yet
             self.shares.remove(job.namespace, self.needs_of(job))
 
-    def _candidates(self) -> Iterator[list[WaitingJob]]:
+    def _candidates(self) -> Iterator[Sequence[WaitingJob]]:
         """Kinds without jobs in back-off. A job that others give way to already is alone in its own."""
-        for jobs in self.kinds:
-            able = jobs
-            if jobs[0].not_before is not None:
-                self.wake_at.update(job.not_before for job in jobs if job.not_before and job.not_before > self.now)
-                able = [job for job in jobs if job.not_before is None or job.not_before <= self.now]
+        for kind in self.kinds:
+            able: Sequence[WaitingJob] = kind.jobs
+            if kind.first.not_before is not None:
+                self.wake_at.update(job.not_before for job in able if job.not_before and job.not_before > self.now)
+                able = [job for job in able if job.not_before is None or job.not_before <= self.now]
             if self._giving:
                 yield from ([job] for job in able if job.uid in self._giving)
                 able = [job for job in able if job.uid not in self._giving]

@@ -4,9 +4,10 @@ Made by the shell, which keeps a job's record until the job changes: what is dea
 record is made. Amounts are thousandths (api.quantities).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.scheduling.priorities import steps
@@ -77,6 +78,24 @@ class WaitingJob:
         object.__setattr__(self, "order", (self.queued_at.timestamp(), self.uid))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """Jobs of one `kind`, at least one, by `order`. Kept from cycle to cycle, so what is made of it is made once."""
+
+    jobs: tuple[WaitingJob, ...]
+    uids: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uids", tuple([job.uid for job in self.jobs]))
+
+    @property
+    def first(self) -> WaitingJob:
+        return self.jobs[0]
+
+    def without(self, uids: Collection[str]) -> tuple[WaitingJob, ...]:
+        return tuple([job for job in self.jobs if job.uid not in uids])
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A job that holds quota: admitted, running, or with pods that are not gone yet."""
@@ -98,9 +117,12 @@ class Holder:
     grace: timedelta = timedelta(0)
     """What its pods are given to end."""
     request: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    shape: str = field(init=False, repr=False, compare=False)
+    """As a waiting job's."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "request", total(self.pods))
+        object.__setattr__(self, "shape", repr(self.pods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +140,8 @@ class Cluster:
 
     now: datetime
     queues: Mapping[str, QueueRecord] = field(default_factory=dict)
-    waiting: tuple[WaitingJob, ...] = ()
-    """In any order; in that of `queued_at` they are sorted fastest."""
+    kinds: tuple[Kind, ...] = ()
+    """The jobs that wait. scheduling.waiting keeps them so, and sorts some that are not."""
     holders: tuple[Holder, ...] = ()
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels by namespace; asked for only where a queue has a selector. One that is absent: they are not known, and a
@@ -127,3 +149,7 @@ class Cluster:
     nodes: tuple[Node, ...] | None = None
     """Nodes that take pods; None: not known, then nothing is said of them."""
     displace_after: timedelta = DISPLACE_AFTER
+
+    @property
+    def waiting(self) -> Iterator[WaitingJob]:
+        return chain.from_iterable(kind.jobs for kind in self.kinds)

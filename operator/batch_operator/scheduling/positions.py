@@ -5,10 +5,10 @@ namespaces that wait, each admission raises the share of one, so their jobs take
 """
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
-from batch_operator.scheduling.observed import WaitingJob
+from batch_operator.scheduling.observed import Kind
 from batch_operator.scheduling.shares import Shares
+from batch_operator.scheduling.waiting import merged
 
 EXACT = 10
 
@@ -21,24 +21,27 @@ def step(position: int) -> int:
     return -(-position // unit) * unit
 
 
-def in_line(kinds: Iterable[tuple[int, list[WaitingJob]]], shares: Shares) -> list[str]:
-    """The uids in order. `kinds`: effective priority and jobs of one kind; `shares`: as they stand.
+def in_line(kinds: Iterable[tuple[int, Kind]], shares: Shares) -> Sequence[str]:
+    """The uids in order. `kinds`: with their effective priority; `shares`: as they stand.
 
     A namespace's share before each of its jobs only grows, so taking the least again and again is the same as
-    sorting by it.
+    sorting by it; and among jobs of one namespace age decides.
     """
-    levels: dict[int, dict[str, list[WaitingJob]]] = {}
-    for level, jobs in kinds:
-        levels.setdefault(level, {}).setdefault(jobs[0].namespace, []).extend(jobs)
+    levels: dict[int, dict[str, list[Kind]]] = {}
+    for level, kind in kinds:
+        levels.setdefault(level, {}).setdefault(kind.first.namespace, []).append(kind)
     ahead: dict[str, Sequence[int]] = {}
     result: list[str] = []
     for level in sorted(levels, reverse=True):
         order: list[tuple[float, tuple[float, str]]] = []
-        for namespace, waiting in levels[level].items():
-            waiting.sort(key=attrgetter("order"))
+        for namespace, alike in levels[level].items():
             used = ahead.get(namespace) or shares.used(namespace)
-            before, ahead[namespace] = shares.growth(namespace, used, waiting)
-            order += zip(before, [job.order for job in waiting], strict=True)
+            ahead[namespace] = shares.after(used, alike)
+            if len(levels[level]) == 1:
+                result += alike[0].uids if len(alike) == 1 else merged(tuple(alike)).uids
+                break
+            waiting = merged(tuple(alike))
+            order += zip(shares.growth(namespace, used, alike, waiting.shapes), waiting.orders, strict=True)
         order.sort()
         result += [uid for _, (_, uid) in order]
     return result

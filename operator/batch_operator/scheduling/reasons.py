@@ -4,7 +4,7 @@ from heapq import nlargest
 
 from batch_operator.scheduling.decisions import Pending, Why
 from batch_operator.scheduling.line import Line
-from batch_operator.scheduling.observed import WaitingJob
+from batch_operator.scheduling.observed import Kind, WaitingJob
 from batch_operator.scheduling.standing import Standing
 
 MOST_HOLDERS = 3
@@ -22,18 +22,18 @@ class Reasons:
         self._held: list[dict[str, int]] | None = None
         self._greatest_of: dict[int, list[tuple[str, str, int]]] = {}
 
-    def of(self, jobs: list[WaitingJob]) -> dict[str, Pending]:
-        """By uid, for jobs of one kind."""
-        first, line = jobs[0], self._line
+    def of(self, kind: Kind) -> dict[str, Pending]:
+        """By uid."""
+        first, line = kind.first, self._line
         if self._stopped is not None:
-            return dict.fromkeys([job.uid for job in jobs], self._stopped)
+            return dict.fromkeys(kind.uids, self._stopped)
         if first.shape not in self._by_shape:
             self._by_shape[first.shape] = self._for_quota(first, line.free)
         for_quota = self._by_shape[first.shape]
         if for_quota is None and first.not_before is not None:
-            result = {job.uid: self._else(job) for job in jobs}
+            result = {job.uid: self._else(job) for job in kind.jobs}
         else:
-            result = dict.fromkeys([job.uid for job in jobs], for_quota or self._else(first))
+            result = dict.fromkeys(kind.uids, for_quota or self._else(first))
         for uid in line.claims.keys() & result:
             victims, remark = line.claims[uid], self._standing.remark(first)
             result[uid] = Pending(Why.WAITING_FOR_PREEMPTION, victims=victims, no_node=remark)
@@ -84,7 +84,7 @@ class Reasons:
         if self._held is None:
             self._held = [{} for _ in self._resources]
             line = self._line
-            everything = [(h.namespace, line.shares.needs(h.request)) for h in line.holders]
+            everything = [(h.namespace, line.shares.needs_of(h)) for h in line.holders]
             everything += [(job.namespace, line.needs_of(job)) for job in line.admitted]
             for namespace, needs in everything:
                 for at, amount in needs:

@@ -4,15 +4,14 @@ Queues know nothing of each other. What is decided here has happened only once t
 keeps its quota until its pods are gone.
 """
 
-from operator import attrgetter
-
 from batch_operator.api.v1alpha1.batch_queue import Stop
 from batch_operator.scheduling.decisions import Decisions, Pending, QueueState, Victim, Why
 from batch_operator.scheduling.line import Line
-from batch_operator.scheduling.observed import Cluster, Holder, WaitingJob
-from batch_operator.scheduling.positions import in_line
+from batch_operator.scheduling.observed import Cluster, Holder, Kind
+from batch_operator.scheduling.positions import EXACT, in_line
 from batch_operator.scheduling.reasons import Reasons
 from batch_operator.scheduling.standing import Standing, stopped
+from batch_operator.scheduling.waiting import left_of
 
 
 def schedule(cluster: Cluster) -> Decisions:
@@ -24,20 +23,23 @@ def schedule(cluster: Cluster) -> Decisions:
     decided = _decided(cluster, lines)
     positions: dict[str, int] = {}
     depths: dict[str, int] = {}
+    fronts: dict[str, tuple[str, ...]] = {}
     for name, line in lines.items():
-        left = _left(line)
+        left = left_of(line.kinds, line.admitted)
         reasons = Reasons(line, standing, stopped(line.queue))
-        for jobs in left:
-            pending.update(reasons.of(jobs))
-        order = in_line([(line.level_of(jobs[0]), jobs) for jobs in left], line.shares)
+        for kind in left:
+            pending.update(reasons.of(kind))
+        order = in_line([(line.level_of(kind.first), kind) for kind in left], line.shares)
         positions.update(zip(order, range(1, len(order) + 1), strict=True))
         depths[name] = len(order)
+        fronts[name] = tuple(order[:EXACT])
     return Decisions(
         admit=decided.admit,
         preempt=decided.preempt,
         pending=pending,
         positions=positions,
         depths=depths,
+        fronts=fronts,
         reservations=decided.reservations,
         claims=decided.claims,
         queues=states,
@@ -55,20 +57,13 @@ def _lines(cluster: Cluster, standing: Standing, pending: dict[str, Pending]) ->
     holders: dict[str, list[Holder]] = {}
     for holder in cluster.holders:
         holders.setdefault(holder.queue, []).append(holder)
-    kinds: dict[str, list[WaitingJob]] = {}
-    for job in sorted(cluster.waiting, key=attrgetter("order")):
-        alike = kinds.get(job.kind)
-        if alike is None:
-            kinds[job.kind] = [job]
-        else:
-            alike.append(job)
-    waiting: dict[str, list[list[WaitingJob]]] = {}
-    for jobs in kinds.values():
-        outside = standing.of(jobs[0])
+    waiting: dict[str, list[Kind]] = {}
+    for kind in cluster.kinds:
+        outside = standing.of(kind.first)
         if outside is not None:
-            pending.update(dict.fromkeys([job.uid for job in jobs], outside))
+            pending.update(dict.fromkeys(kind.uids, outside))
         else:
-            waiting.setdefault(jobs[0].queue, []).append(jobs)
+            waiting.setdefault(kind.first.queue, []).append(kind)
     lines = {}
     for name in sorted({*cluster.queues, *waiting, *holders}):
         queue = standing.queue(name)
@@ -97,15 +92,6 @@ def _decided(cluster: Cluster, lines: dict[str, Line]) -> Decisions:
     )
 
 
-def _left(line: Line) -> list[list[WaitingJob]]:
-    """Those that stay in line, by kind."""
-    admitted = {job.uid for job in line.admitted}
-    if not admitted:
-        return line.kinds
-    left = ([job for job in jobs if job.uid not in admitted] for jobs in line.kinds)
-    return [jobs for jobs in left if jobs]
-
-
 def _state(line: Line) -> QueueState:
     resources = tuple(line.queue.quota)
     used = dict.fromkeys(resources, 0)
@@ -114,4 +100,4 @@ def _state(line: Line) -> QueueState:
             if resource in used:
                 used[resource] += amount
     free = {resource: line.queue.quota[resource] - amount for resource, amount in used.items()}
-    return QueueState(sum(map(len, line.kinds)), len(line.holders), used, free)
+    return QueueState(sum(len(kind.jobs) for kind in line.kinds), len(line.holders), used, free)

@@ -1,10 +1,10 @@
 """A namespace's weighted dominant share: its largest fraction of any resource of the quota, over its weight."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
 
-from batch_operator.scheduling.observed import WaitingJob
+from batch_operator.scheduling.observed import Holder, Kind, WaitingJob
 
 Needs = tuple[tuple[int, int], ...]
 """(place of the resource in the quota, amount): what of a request the quota limits."""
@@ -24,7 +24,7 @@ class Shares:
     def needs(self, request: Mapping[str, int]) -> Needs:
         return tuple((self._places[r], amount) for r, amount in request.items() if amount and r in self._places)
 
-    def needs_of(self, job: WaitingJob) -> Needs:
+    def needs_of(self, job: WaitingJob | Holder) -> Needs:
         needs = self._needs.get(job.shape)
         if needs is None:
             needs = self._needs[job.shape] = self.needs(job.request)
@@ -49,24 +49,33 @@ class Shares:
     def remove(self, namespace: str, needs: Needs) -> None:
         self.add(namespace, tuple((place, -amount) for place, amount in needs))
 
-    def growth(self, namespace: str, used: Sequence[int], jobs: Sequence[WaitingJob]) -> tuple[list[float], list[int]]:
-        """The share before each of `jobs`, were they admitted one after the other; and what is used after all."""
+    def after(self, used: Sequence[int], kinds: Iterable[Kind]) -> list[int]:
+        """What is used once all of them are admitted, by place in the quota."""
+        after = list(used)
+        for kind in kinds:
+            for place, amount in self.needs_of(kind.first):
+                after[place] += amount * len(kind.jobs)
+        return after
+
+    def growth(
+        self, namespace: str, used: Sequence[int], kinds: Iterable[Kind], shapes: Sequence[str]
+    ) -> Sequence[float]:
+        """The share before each of the kinds' jobs, were they admitted one after the other; `shapes`: in that order."""
         weight = self._weights.get(namespace, 1)
-        vectors: dict[str, list[int]] = {}
-        for job in {job.shape: job for job in jobs}.values():
-            vectors[job.shape] = [0] * len(self._quota)
-            for place, amount in self.needs_of(job):
-                vectors[job.shape][place] = amount
+        if not weight or not self._quota:
+            return [0.0 if weight else inf] * len(shapes)
+        vectors = {kind.first.shape: [0] * len(self._quota) for kind in kinds}
+        for kind in kinds:
+            for place, amount in self.needs_of(kind.first):
+                vectors[kind.first.shape][place] = amount
         shares: list[list[float]] = []
-        after: list[int] = []
         for place, quota in enumerate(self._quota):
-            sums = list(accumulate([vectors[job.shape][place] for job in jobs], initial=used[place]))
-            after.append(sums.pop())
+            amounts = {shape: vector[place] for shape, vector in vectors.items()}
+            sums = list(accumulate([amounts[shape] for shape in shapes], initial=used[place]))
+            sums.pop()
             scale = quota * weight
             shares.append([amount / scale for amount in sums] if scale else [_share(amount, 0) for amount in sums])
-        if not weight or not shares:
-            return [0.0 if weight else inf] * len(jobs), after
-        return shares[0] if len(shares) == 1 else list(map(max, *shares)), after
+        return shares[0] if len(shares) == 1 else list(map(max, *shares))
 
 
 def _share(used: int, of: int) -> float:

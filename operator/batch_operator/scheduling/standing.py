@@ -76,7 +76,7 @@ class Standing:
         if self._cluster.nodes is None:
             return ""
         if self._classes is None:
-            shapes = {waiting.shape: waiting.pods for waiting in self._cluster.waiting}
+            shapes = {kind.first.shape: kind.first.pods for kind in self._cluster.kinds}
             self._classes = nodes.classes(self._cluster.nodes, (p for pods in shapes.values() for p in pods))
         if job.shape not in self._placeable:
             self._placeable[job.shape] = nodes.unplaceable(job.pods, self._classes)

@@ -1,5 +1,6 @@
 """What the scheduler remembers between cycles: whom it told what, and what no status says yet."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 
 from batch_operator.api.v1alpha1.batch_queue import Stop
 from batch_operator.handlers.keys import Chore
+from batch_operator.reconcile import queue_entry
 from batch_operator.scheduling import turns
+from batch_operator.scheduling.observed import Holder, WaitingJob
+from batch_operator.scheduling.waiting import by_kind
 from tests.builders import make_batchjob, make_queue, make_queued_job, make_spec, pod_of
 from tests.unit.batch_operator.handlers.queue_scene import PREEMPTS, Scene
 
@@ -298,3 +302,35 @@ class TestLedgersThatSomebodyWrote:
         scene.waits("high", 4, admission={"priority": 9, "queued_at": "9999-12-31T23:59:59Z"})
         scene.cycle()
         assert scene.seen.decisions.pending.keys() == {"late", "high"}
+
+
+class TestPicture:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_what_is_kept_is_what_is_stored(self, seed: int) -> None:
+        """Jobs come, are admitted, give way, change and go in any order; the picture is never of what was."""
+        scene, draw = Scene(**PREEMPTS), random.Random(seed)
+        for _ in range(150):
+            name, gpus = f"job-{draw.randint(0, 9)}", draw.randint(1, 3)
+            known = scene.seen.jobs.get(name)
+            match draw.choice(["waits", "waits", "holds", "ends", "deleted", "suspended", "cycle", "cycle"]):
+                case "waits":
+                    scene.waits(name, gpus, admission={"priority": draw.choice([0, 10])})
+                case "holds":
+                    scene.holds(name, gpus)
+                case "ends":
+                    scene.ends(name)
+                case "deleted" if known is not None:
+                    scene.seen.jobs.apply("DELETED", known.model_copy(update={"resource_version": "9" * 6}))
+                case "suspended":
+                    scene.waits(name, gpus, suspend=True)
+                case _:
+                    scene.cycle()
+            scheduler, granted = scene.scheduler, scene.granted
+            entries = {job.uid: queue_entry.entry(job, ()) for job in scene.seen.jobs.values()}
+            picture = scheduler._cluster()
+            expected = by_kind(e for e in entries.values() if isinstance(e, WaitingJob) and e.uid not in granted)
+            assert {kind.first.kind: kind.jobs for kind in picture.kinds} == {k.first.kind: k.jobs for k in expected}
+            holding = {uid for uid, entry in entries.items() if isinstance(entry, Holder)} | granted
+            assert sorted(h.uid for h in picture.holders) == sorted(holding)
+            ending = {h.uid for h in picture.holders if h.ending_since is not None}
+            assert ending == {uid for uid in scene.displaced if isinstance(entries.get(uid), Holder)}

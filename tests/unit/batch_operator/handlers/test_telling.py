@@ -8,7 +8,7 @@ import pytest
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.handlers.keys import Chore, QueueKey
-from batch_operator.handlers.telling import MOVES_PER_SECOND
+from batch_operator.handlers.telling import MOVES_PER_SECOND, READ_AT_ONCE
 from batch_operator.reconcile import status as statuses
 from batch_operator.scheduling import turns
 from tests.builders import make_queued_job
@@ -96,6 +96,35 @@ class TestTelling:
         assert scene.seen.telling == set()
         scene.cycle()
         assert list(scene.scheduler._entries) == ["holder"]
+
+    async def test_a_job_that_waits_again_is_told_again(self) -> None:
+        scene = self.line(1)
+        for until in (61, 62):
+            await self.course(scene, until)
+        job = scene.seen.jobs.get("job-00000")
+        assert job is not None
+        scene.holds("job-00000")
+        scene.cycle()
+        await self.course(scene, 63)
+        assert list(scene.scheduler.telling._round) == [], "it does not wait"
+        scene.heard(job.model_copy(update={"status": job.status.model_copy(update={"queue_position": 7})}))
+        scene.cycle()
+        names: list[str] = []
+        for until in (64, 65):
+            await self.course(scene, until, names.append)
+        assert names == ["job-00000"]
+        assert list(scene.scheduler.telling._round) == names
+
+    async def test_those_not_reached_before_the_next_cycle_come_first(self) -> None:
+        scene = self.line(3 * READ_AT_ONCE)
+        for uid in scene.seen.decisions.pending:
+            _told(scene, scene.seen.jobs.get(uid) or make_queued_job(uid))
+        scene.cycle()
+        first = scene.scheduler.telling._round[0]
+        scene.scheduler.telling.tell()
+        second = scene.scheduler.telling._round[0]
+        scene.cycle()
+        assert scene.scheduler.telling._round[0] == second != first
 
 
 class TestQueueStatus:

@@ -6,6 +6,7 @@ from typing import Any
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.scheduling.observed import Cluster, Holder, Node, PodSet, WaitingJob
+from batch_operator.scheduling.waiting import by_kind
 from tests.builders import NOW
 
 GPU = "nvidia.com/gpu"
@@ -40,7 +41,7 @@ def cluster(
 ) -> Cluster:
     known = of or queue()
     return Cluster(
-        **{"now": NOW, "queues": {known.name: known}, "waiting": tuple(jobs), "holders": tuple(holders), **changes}
+        **{"now": NOW, "queues": {known.name: known}, "kinds": by_kind(jobs), "holders": tuple(holders), **changes}
     )
 
 

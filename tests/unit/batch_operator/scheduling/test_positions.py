@@ -32,5 +32,7 @@ def test_what_comes_first_by_priority_counts_for_the_share() -> None:
     assert places(high, *low) == ["a-high", "b-low", "a-low"]
 
 
-def test_jobs_of_one_namespace_keep_their_order_whatever_they_ask_for() -> None:
-    assert places(waiting("1", 1, age=9), waiting("2", 2, age=8), waiting("3", 1, age=7)) == ["1", "2", "3"]
+@pytest.mark.parametrize("others", [[], [waiting("b", 8, namespace="b", age=1)]], ids=["alone", "beside others"])
+def test_jobs_of_one_namespace_keep_their_order_whatever_they_ask_for(others: list[WaitingJob]) -> None:
+    mine = [waiting("1", 1, age=9), waiting("2", 2, age=8), waiting("3", 1, age=7)]
+    assert [uid for uid in places(*mine, *others) if uid != "b"] == ["1", "2", "3"]

@@ -12,6 +12,7 @@ from batch_operator.scheduling.line import ENDING_PATIENCE
 from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
 from batch_operator.scheduling.priorities import Levels
 from batch_operator.scheduling.schedule import admissions, schedule
+from batch_operator.scheduling.waiting import by_kind
 from tests.builders import NOW
 from tests.simulate.load import Arrival
 from tests.simulate.world import GPU, World
@@ -171,7 +172,7 @@ def test_the_answer_does_not_depend_on_the_order_of_the_question(seen: Cluster, 
     jobs, held = list(seen.waiting), list(seen.holders)
     chance.shuffle(jobs)  # type: ignore[attr-defined]
     chance.shuffle(held)  # type: ignore[attr-defined]
-    shuffled = replace(seen, waiting=tuple(jobs), holders=tuple(held))
+    shuffled = replace(seen, kinds=by_kind(jobs), holders=tuple(held))
     assert schedule(seen) == schedule(shuffled)
 
 
@@ -187,7 +188,7 @@ def test_no_victim_too_many_and_none_too_few(seen: Cluster, data: st.DataObject)
     if not candidates:
         return
     job = data.draw(st.sampled_from(candidates))
-    decided = schedule(replace(seen, waiting=(job,)))
+    decided = schedule(replace(seen, kinds=by_kind([job])))
     held = {h.uid: h for h in seen.holders}
     victims = [held[v.uid] for v in decided.preempt]
     levels = Levels([job.priority, *(h.priority for h in seen.holders)])
