@@ -28,6 +28,7 @@ from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.keys import Key
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.telling import READ_AGAIN_SECONDS, READ_AT_ONCE
+from batch_operator.main import GC_THRESHOLDS
 from batch_operator.reconcile import status as statuses
 from batch_operator.reconcile.status_write import as_written
 from batch_operator.scheduling import turns
@@ -194,6 +195,7 @@ def main() -> int:
     parser.add_argument("--running", type=int, default=RUNNING)
     parser.add_argument("--case", choices=[*CASES], action="append")
     chosen = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)
     structlog.configure(processors=[_swallow])
     held = True
     for case in chosen.case or CASES:
