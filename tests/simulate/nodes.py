@@ -57,6 +57,9 @@ class Nodes:
         waiting = {pod.uid for pod in left}
         return [uid for uid in touched if uid not in waiting]
 
+    def places(self, uid: str) -> list[tuple[str, int]]:
+        return [(f"node-{node}", gpus) for node, gpus in self.placed[uid]]
+
     def _node_for(self, gpus: int) -> int | None:
         able = [(free, node) for node, free in enumerate(self.free) if free >= gpus]
         if not able:

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
 from batch_operator.scheduling.decisions import Decisions
-from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
+from batch_operator.scheduling.observed import Cluster, Holder, Node, PodSet, WaitingJob
 from batch_operator.scheduling.schedule import admissions
 from batch_operator.scheduling.waiting import by_kind
 from tests.simulate.load import Arrival
@@ -72,6 +72,13 @@ class World:
     """By namespace: GPUs of those that run, or end."""
     _events: list[tuple[float, int, str, str, int]] = field(default_factory=list)
     _number: int = 0
+
+    def __post_init__(self) -> None:
+        self._seen_nodes: tuple[Node, ...] | None = None
+        if self.nodes is not None and self.queue.require_matching_node:
+            self._seen_nodes = tuple(
+                Node(f"node-{number}", {GPU: gpus * 1000}) for number, gpus in enumerate(self.nodes.free)
+            )
 
     def run(self, until: float = float("inf")) -> None:
         """Until nothing is left to happen."""
@@ -141,7 +148,11 @@ class World:
     def _cycle(self, now: float) -> None:
         self.cycles += 1
         cluster = Cluster(
-            moment(now), {self.queue.name: self.queue}, by_kind(self.waiting.values()), tuple(self.holders.values())
+            moment(now),
+            {self.queue.name: self.queue},
+            by_kind(self.waiting.values()),
+            tuple(self.holders.values()),
+            nodes=self._seen_nodes,
         )
         decided = self.decide(cluster)
         for uid in decided.admit:
@@ -167,7 +178,12 @@ class World:
 
     def _place(self, now: float) -> None:
         if self.nodes is not None and self.nodes.pending:
-            for uid in self.nodes.schedule():
+            waited = {pod.uid for pod in self.nodes.pending}
+            ready = self.nodes.schedule()
+            for uid in waited if self._seen_nodes is not None else ():
+                placed = tuple((node, _pods(gpus)[0]) for node, gpus in self.nodes.places(uid))
+                self.holders[uid] = replace(self.holders[uid], placed=placed)
+            for uid in ready:
                 if self.holders[uid].ending_since is None:
                     self._start(uid, now)
 

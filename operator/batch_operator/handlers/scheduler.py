@@ -94,6 +94,8 @@ class Scheduler:
         if _counts(old) != _counts(new):
             for owner in {pod.owner_uid for pod in (old, new) if pod is not None}:
                 self._note(owner)
+            if new and new.node and any(queue.require_matching_node for queue in self._seen.queues.values()):
+                self._wake()  # where it is does not tell entries apart
 
     def _queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
         queue = new or old
@@ -128,6 +130,8 @@ class Scheduler:
         if entry != before:
             self._keep(uid, before, entry)
             self._wake()
+        elif isinstance(entry, Holder):  # equal, and yet its pods may have got their nodes
+            self._keep(uid, before, entry)
 
     def _keep(self, uid: str, before: Entry | None, entry: Entry | None) -> None:
         self._holders.pop(uid, None)
@@ -252,7 +256,7 @@ class Scheduler:
             kinds=self._waiting.kinds(without=asked),
             holders=tuple((self._holders | assumed).values()),
             namespaces=self._labels_used,
-            nodes=tuple(_node(record) for record in seen.nodes.values() if _takes_pods(record)),
+            nodes=tuple(_node(record) for record in seen.nodes.values() if _offers(record)[0]),
             displace_after=self._displace_after,
         )
 
@@ -276,13 +280,14 @@ class Scheduler:
 
 def _assumed(granted: WaitingJob, entry: Entry | None, now: datetime) -> Holder:
     """A job that is admitted, though no status says so yet; `entry`: pods of an earlier round may be left."""
-    beside = entry.pods if isinstance(entry, Holder) else ()
+    beside, placed = (entry.pods, entry.placed) if isinstance(entry, Holder) else ((), ())
     return Holder(
         uid=granted.uid,
         namespace=granted.namespace,
         name=granted.name,
         queue=granted.queue,
         pods=(*granted.pods, *beside),
+        placed=placed,
         admitted_at=now,
         priority=granted.priority,
         preemptions=granted.preemptions,
@@ -291,16 +296,12 @@ def _assumed(granted: WaitingJob, entry: Entry | None, now: datetime) -> Holder:
 
 def _counts(pod: PodRecord | None) -> tuple[object, ...]:
     """What of a pod its job's entry is made of."""
-    return (pod.owner_uid, pod.is_live, pod.deletion_asked_at) if pod is not None else ("", False, None)
-
-
-def _takes_pods(record: NodeRecord) -> bool:
-    return record.takes_pods and not record.out_of_service
+    return (pod.owner_uid, pod.is_live, pod.deletion_asked_at, pod.node) if pod is not None else ("", False, None, "")
 
 
 def _offers(record: NodeRecord) -> tuple[object, ...]:
-    return (_takes_pods(record), record.allocatable, record.labels)
+    return (record.takes_pods and not record.out_of_service, record.ready, record.allocatable, record.labels)
 
 
 def _node(record: NodeRecord) -> Node:
-    return Node(record.name, dict(record.allocatable), record.labels)
+    return Node(record.name, dict(record.allocatable), record.labels, record.ready)

@@ -85,6 +85,7 @@ def orphaned(uid: str, pods: Iterable[PodRecord]) -> Holder | None:
         name=first.job_name,
         queue=first.queue,
         pods=_sets(live),
+        placed=_on_nodes(live),
         admitted_at=first.created_at,
         ending_since=max(asked_to_go),
         grace=_grace(live),
@@ -150,6 +151,7 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: list[P
         name=job.name,
         queue=record.queue or job.spec.queue,
         pods=(*_podsets(authorised), *_sets(beside)),
+        placed=(*_in_place(authorised, (pod for pod in live if pod not in beside)), *_on_nodes(beside)),
         admitted_at=_countable(record.admitted_at or job.created_at),
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
@@ -195,18 +197,30 @@ def _preemptions(job: BatchJob, ledger: Ledger) -> int:
 
 
 def _podsets(asks: Mapping[str, PodRequest]) -> tuple[PodSet, ...]:
-    return tuple(
-        PodSet(
-            count=ask.count,
-            requests=tuple(
-                sorted((resource, quantities.parse(amount)) for resource, amount in (ask.requests or {}).items())
-            ),
-            node_selector=tuple(sorted((ask.node_selector or {}).items())),
-            labels_above=tuple(sorted((ask.labels_above or {}).items())),
-        )
-        for _, ask in sorted(asks.items())
-        if ask.count
+    return tuple(_podset(ask, ask.count) for _, ask in sorted(asks.items()) if ask.count)
+
+
+def _podset(ask: PodRequest, count: int) -> PodSet:
+    return PodSet(
+        count=count,
+        requests=tuple(
+            sorted((resource, quantities.parse(amount)) for resource, amount in (ask.requests or {}).items())
+        ),
+        node_selector=tuple(sorted((ask.node_selector or {}).items())),
+        labels_above=tuple(sorted((ask.labels_above or {}).items())),
     )
+
+
+def _in_place(asks: Mapping[str, PodRequest], pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:
+    """Authorised pods that have a node, as they were asked for."""
+    placed = Counter((pod.node, pod.component) for pod in pods if pod.node and pod.component in asks)
+    return tuple((node, _podset(asks[component], count)) for (node, component), count in sorted(placed.items()))
+
+
+def _on_nodes(pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:
+    """Others that have a node."""
+    placed = Counter((pod.node, pod.requests) for pod in pods if pod.node)
+    return tuple((node, PodSet(count, requests)) for (node, requests), count in sorted(placed.items()))
 
 
 def _sets(pods: Iterable[PodRecord]) -> tuple[PodSet, ...]:

@@ -25,6 +25,18 @@ class Why(StrEnum):
         return self in (Why.EXCEEDS_MAX_QUOTA, Why.QUEUE_NOT_FOUND)
 
 
+class Shortage(NamedTuple):
+    """What the nodes have no room for now, though the quota would do."""
+
+    pods: int
+    each: tuple[tuple[str, int], ...]
+    """Resource and amount that one pod asks for."""
+    free: int
+    """Of the first of these, on nodes that it may use."""
+    nodes: int
+    """That have some of it left."""
+
+
 class Pending(NamedTuple):
     """Why a job waits; scheduling.words puts it in words. Shared by jobs that ask for the same."""
 
@@ -47,6 +59,8 @@ class Pending(NamedTuple):
     """A remark: no node that is there could hold its largest pod."""
     until: datetime | None = None
     """End of the back-off."""
+    no_room: tuple[Shortage, ...] = ()
+    """Its quota is there; these pods have no room on the nodes now."""
 
 
 class Victim(NamedTuple):

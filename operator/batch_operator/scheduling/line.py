@@ -6,20 +6,19 @@ only the first is looked at. What does not fit will not fit later in the same cy
 that is what keeps ten thousand waiting jobs cheap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heapreplace
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
 from batch_operator.scheduling.decisions import Reservation, Victim
-from batch_operator.scheduling.observed import DISPLACE_AFTER, Holder, Kind, WaitingJob
+from batch_operator.scheduling.making_room import MakingRoom
+from batch_operator.scheduling.observed import DISPLACE_AFTER, ENDING_PATIENCE, Holder, Kind, WaitingJob
 from batch_operator.scheduling.preemption import Candidate, choose
 from batch_operator.scheduling.priorities import Levels
+from batch_operator.scheduling.room import Room
 from batch_operator.scheduling.shares import Needs, Shares
-
-ENDING_PATIENCE = timedelta(minutes=5)
-"""Pods that take longer to end are not counted upon: their node may be dead, and others can give way instead."""
 
 NEVER = -(2**31) - 1
 """Below every priority."""
@@ -35,6 +34,8 @@ class Line:
     """Those in line."""
     now: datetime
     displace_after: timedelta = DISPLACE_AFTER
+    room: Room | None = None
+    """What the nodes have left; None: the queue does not ask."""
     levels: Levels = field(init=False)
     shares: Shares = field(init=False)
     free: list[int] = field(init=False)
@@ -51,6 +52,8 @@ class Line:
     promised: list[int] = field(init=False)
     """What is free, but kept for those that wait for a preemption."""
     wake_at: set[datetime] = field(default_factory=set)
+    without_room: set[str] = field(default_factory=set)
+    """Shapes that no nodes are left for: there is only ever less in one cycle."""
 
     def __post_init__(self) -> None:
         quota = self.queue.quota
@@ -75,6 +78,7 @@ class Line:
         self._cheapest: list[Candidate] | None = None
         self._hopeless: dict[str, int] = {}
         self._withheld: set[int] = set()
+        self._making_room = MakingRoom(self.room) if self.room is not None else None
 
     def needs_of(self, job: WaitingJob) -> Needs:
         return self.shares.needs_of(job)
@@ -135,7 +139,10 @@ class Line:
 
     def _admits(self, job: WaitingJob) -> bool:
         needs = self.needs_of(job)
-        if not _fits(needs, self.free):
+        if not _fits(needs, self.free) or job.shape in self.without_room:
+            return False
+        if self.room is not None and not self.room.admit(job.pods):
+            self.without_room.add(job.shape)
             return False
         self.admitted.append(job)
         self.shares.add(job.namespace, needs)
@@ -152,27 +159,65 @@ class Line:
         behind = any(place in self._withheld for place, _ in needs)
         if behind or self.queue.preemption is not Preemption.LOWER_PRIORITY:
             return False
-        names = tuple(f"{holder.namespace}/{holder.name}" for holder in self._giving.get(job.uid, ()))
-        if not _fits(needs, self._soon()):
+        giving = self._giving.get(job.uid, ())
+        names = tuple(f"{holder.namespace}/{holder.name}" for holder in giving)
+        early = [holder.uid for holder in giving]
+        kept = self._kept_on_nodes(job, (), early) if _fits(needs, self._soon()) else None
+        if kept is None:
             victims = self._victims(job, needs)
-            if not victims:
+            kept = self._kept_on_nodes(job, [candidate.holder.uid for candidate in victims], early) if victims else None
+            if kept is None:
                 return False
             for candidate in victims:
                 self._cheapest_first().remove(candidate)
+            if self._making_room is not None:
+                self._making_room.take(victims)
             if (due := (job.waiting_since or job.queued_at) + self.displace_after) > self.now:
                 self.wake_at.add(due)
+                if self.room is not None:
+                    self._claim_on_nodes(job, needs, names, kept, victims)
+                    return True
             else:
                 names += self._displace(job, [candidate.holder for candidate in victims])
-        self._claim(job, needs, names)
+        self._claim(job, needs, names, kept)
         return True
+
+    def _kept_on_nodes(self, job: WaitingJob, victims: list[str] | tuple[()], early: list[str]) -> list[int] | None:
+        """By place, how much of what is free now it takes; None: the nodes have no room for it."""
+        most = [0] * len(self.free)
+        for place, amount in self.needs_of(job):
+            most[place] = amount
+        if self.room is None:
+            return most
+        kept = self.room.promise(job.pods, victims, early)
+        return None if kept is None else self._on_nodes(kept, most)
+
+    def _on_nodes(self, kept: Mapping[str, int], most: list[int]) -> list[int]:
+        assert self.room is not None, "asked where nodes count"
+        return [
+            kept.get(resource, 0) if self.room.limits(resource) else amount
+            for resource, amount in zip(self.queue.quota, most, strict=True)
+        ]
 
     def _soon(self) -> list[int]:
         return [free + coming for free, coming in zip(self.free, self.coming, strict=True)]
 
-    def _claim(self, job: WaitingJob, needs: Needs, names: tuple[str, ...]) -> None:
-        """Nobody behind it gets what it waits for: first what is free, then what comes free."""
+    def _claim_on_nodes(
+        self, job: WaitingJob, needs: Needs, names: tuple[str, ...], kept: list[int], victims: list[Candidate]
+    ) -> None:
+        """Before the victims have to go: what they will give need not be kept of what is free, which is elsewhere."""
+        before = list(self.coming)
+        for candidate in victims:
+            _give(self.coming, candidate.needs)
+        self._claim(job, needs, names, kept)
+        self.coming = list(map(min, before, self.coming))
+
+    def _claim(self, job: WaitingJob, needs: Needs, names: tuple[str, ...], kept: list[int]) -> None:
+        """Nobody behind it gets what it waits for: first what is free, then what comes free. `kept`: so much of what
+        is free, or more where too little comes free."""
         for place, amount in needs:
-            now = min(max(self.free[place], 0), amount)
+            least = amount - max(self.coming[place], 0)
+            now = min(max(self.free[place], 0), max(kept[place], least))
             self.free[place] -= now
             self.promised[place] += now
             self.coming[place] -= min(max(self.coming[place], 0), amount - now)
@@ -184,7 +229,10 @@ class Line:
         hopeless = self._hopeless.get(job.shape)
         if hopeless is not None and job.priority <= hopeless:
             return []
-        chosen = choose(needs, self._soon(), self._displaceable(job))
+        if self._making_room is None:
+            chosen = choose(needs, self._soon(), self._displaceable(job))
+        else:
+            chosen = self._making_room.choose(job, needs, self._soon(), lambda: self._displaceable(job))
         if not chosen:
             self._hopeless[job.shape] = job.priority
         return chosen
@@ -192,17 +240,20 @@ class Line:
     def _displace(self, job: WaitingJob, victims: list[Holder]) -> tuple[str, ...]:
         for holder in victims:
             _give(self.coming, self._holder_needs[holder.uid])
+            if self.room is not None:
+                self.room.release(holder.uid)
             self.victims.append(
                 Victim(holder.uid, "Preempted", job.uid, f"gives way to {job.namespace}/{job.name}, of higher priority")
             )
         return tuple(f"{holder.namespace}/{holder.name}" for holder in victims)
 
     def _displaceable(self, job: WaitingJob) -> Iterator[Candidate]:
+        latest = self.now - self.queue.min_runtime
         for candidate in self._cheapest_first():
             if candidate.level >= job.priority:
                 return
-            if (safe_until := candidate.holder.admitted_at + self.queue.min_runtime) > self.now:
-                self.wake_at.add(safe_until)
+            if candidate.holder.admitted_at > latest:
+                self.wake_at.add(candidate.holder.admitted_at + self.queue.min_runtime)
             else:
                 yield candidate
 
@@ -227,10 +278,15 @@ class Line:
             return
         held: dict[str, int] = {}
         resources = list(self.queue.quota)
+        most = [0] * len(self.free)
+        for place, amount in self.needs_of(job):
+            most[place] = amount
+        if self.room is not None:  # the rest is held by what has to end there
+            most = self._on_nodes(self.room.reserve(job.pods), most)
         for place, amount in self.needs_of(job):
             if amount > self.free[place]:
                 self._withheld.add(place)
-            if (now := min(max(self.free[place], 0), amount)) > 0:
+            if (now := min(max(self.free[place], 0), most[place])) > 0:
                 self.free[place] -= now
                 held[resources[place]] = now
         self.reservation = Reservation(job.uid, held)

@@ -34,12 +34,19 @@ def classes(nodes: Iterable[Node], pods: Iterable[PodSet]) -> list[NodeClass]:
 def unplaceable(pods: Iterable[PodSet], known: list[NodeClass]) -> str:
     """Words for the pod that no node could hold; "" where each has one."""
     for podset in pods:
-        if podset.count and not any(_holds(node, podset) for node in known):
+        if podset.count and not any(holds(node, podset) for node in known):
             return f"no node that is there could hold a pod with {_words(podset)}"
     return ""
 
 
-def _holds(node: NodeClass, podset: PodSet) -> bool:
+def too_few(pods: Iterable[PodSet]) -> str:
+    """Words for pods of which each would find a node, but not all of them at once."""
+    asked = " and ".join(f"{podset.count} with {_words(podset)}" for podset in pods if podset.count)
+    return f"the nodes that are there could not hold all its pods at once ({asked})"
+
+
+def holds(node: NodeClass, podset: PodSet) -> bool:
+    """If it were empty."""
     return (
         all(node.labels.get(key) == value for key, value in podset.node_selector)
         and all(_number(node.labels.get(key)) > least for key, least in podset.labels_above)

@@ -5,7 +5,7 @@ record is made. Amounts are thousandths (api.quantities).
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -15,6 +15,8 @@ from batch_operator.scheduling.priorities import steps
 DISPLACE_AFTER = timedelta(minutes=2)
 """A job waits so long, and holds what comes free meanwhile, before others have to give way: often enough somebody ends
 by himself, and nothing is lost."""
+ENDING_PATIENCE = timedelta(minutes=5)
+"""Pods that take longer to end are not counted upon: their node may be dead, and others can give way instead."""
 PODS = "pods"
 """Counts a job's pods, beside the resources that they ask for."""
 
@@ -116,6 +118,10 @@ class Holder:
     """The uid of the job that it gives way to."""
     grace: timedelta = timedelta(0)
     """What its pods are given to end."""
+    placed: tuple[tuple[str, PodSet], ...] = field(default=(), compare=False)
+    """Which of `pods` have a node, and which."""
+    unplaced: tuple[PodSet, ...] = field(init=False, repr=False, compare=False)
+    """Those of `pods` that have none yet."""
     request: Mapping[str, int] = field(init=False, repr=False, compare=False)
     shape: str = field(init=False, repr=False, compare=False)
     """As a waiting job's."""
@@ -123,6 +129,18 @@ class Holder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "request", total(self.pods))
         object.__setattr__(self, "shape", repr(self.pods))
+        object.__setattr__(self, "unplaced", _without(self.pods, self.placed))
+
+
+def _without(pods: tuple[PodSet, ...], placed: tuple[tuple[str, PodSet], ...]) -> tuple[PodSet, ...]:
+    if not placed:
+        return pods
+    left: dict[PodSet, int] = {}
+    for sets, sign in ((pods, 1), ([podset for _, podset in placed], -1)):
+        for podset in sets:
+            alike = replace(podset, count=1)
+            left[alike] = left.get(alike, 0) + sign * podset.count
+    return tuple(replace(alike, count=count) for alike, count in left.items() if count > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +150,8 @@ class Node:
     name: str
     allocatable: Mapping[str, int]
     labels: Mapping[str, str] = field(default_factory=dict)
+    ready: bool = True
+    """False: nothing is placed there for now."""
 
 
 @dataclass(frozen=True, slots=True)

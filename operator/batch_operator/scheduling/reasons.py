@@ -68,6 +68,13 @@ class Reasons:
         remark = self._standing.remark(job)
         if job.not_before is not None and job.not_before > self._line.now:
             return Pending(Why.BACKING_OFF, no_node=remark, until=job.not_before)
+        if job.shape in self._line.without_room and self._line.room is not None:
+            reserved = self._line.reservation.uid if self._line.reservation is not None else ""
+            return Pending(
+                Why.WAITING_FOR_QUOTA,
+                no_room=self._line.room.shortage(job.pods),
+                reserved_for=reserved if reserved != job.uid else "",
+            )
         blocker = self._line.blocker
         behind = f"{blocker.namespace}/{blocker.name}" if blocker is not None else ""
         return Pending(Why.WAITING_FOR_QUOTA, behind=behind, no_node=remark)

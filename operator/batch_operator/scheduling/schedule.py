@@ -20,7 +20,7 @@ def schedule(cluster: Cluster) -> Decisions:
     pending: dict[str, Pending] = {}
     lines = _lines(cluster, standing, pending)
     states = {name: _state(line) for name, line in lines.items()}
-    decided = _decided(cluster, lines)
+    decided = _decided(lines, standing)
     positions: dict[str, int] = {}
     depths: dict[str, int] = {}
     fronts: dict[str, tuple[str, ...]] = {}
@@ -49,7 +49,8 @@ def schedule(cluster: Cluster) -> Decisions:
 
 def admissions(cluster: Cluster) -> Decisions:
     """The same decisions without what is said of those that wait, at a fraction of the price: for simulations."""
-    return _decided(cluster, _lines(cluster, Standing(cluster), {}))
+    standing = Standing(cluster)
+    return _decided(_lines(cluster, standing, {}), standing)
 
 
 def _lines(cluster: Cluster, standing: Standing, pending: dict[str, Pending]) -> dict[str, Line]:
@@ -68,16 +69,22 @@ def _lines(cluster: Cluster, standing: Standing, pending: dict[str, Pending]) ->
     for name in sorted({*cluster.queues, *waiting, *holders}):
         queue = standing.queue(name)
         if queue is not None:  # the jobs of a deleted Queue run on
-            lines[name] = Line(queue, holders.get(name, []), waiting.get(name, []), cluster.now, cluster.displace_after)
+            room = standing.room if queue.require_matching_node else None
+            lines[name] = Line(
+                queue, holders.get(name, []), waiting.get(name, []), cluster.now, cluster.displace_after, room
+            )
     return lines
 
 
-def _decided(cluster: Cluster, lines: dict[str, Line]) -> Decisions:
+def _decided(lines: dict[str, Line], standing: Standing) -> Decisions:
     """Goes down all lines."""
     victims: list[Victim] = []
-    for line in lines.values():
+    for line in sorted(lines.values(), key=lambda line: line.room is not None):
         if stopped(line.queue) is None:
             line.run()
+            if standing.room is not None and line.room is None:
+                for job in line.admitted:
+                    standing.room.assume(job.pods)
         elif line.queue.stop is Stop.HOLD_AND_DRAIN:
             why = f"Queue {line.queue.name} is drained (spec.stop: HoldAndDrain)"
             victims += [Victim(h.uid, Why.QUEUE_STOPPED, detail=why) for h in line.holders if h.ending_since is None]

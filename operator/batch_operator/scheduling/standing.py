@@ -1,10 +1,13 @@
 """Which waiting jobs stand in line at all, and what holds back the others. First of the fixed precedence of Why."""
 
+from functools import cached_property
+
 from batch_operator.api import quantities
 from batch_operator.api.v1alpha1.batch_queue import DEFAULT_QUEUE, NAMESPACE_NAME_LABEL, QueueRecord, Stop
 from batch_operator.scheduling import nodes
 from batch_operator.scheduling.decisions import Pending, Why
-from batch_operator.scheduling.observed import Cluster, WaitingJob
+from batch_operator.scheduling.observed import ENDING_PATIENCE, Cluster, PodSet, WaitingJob
+from batch_operator.scheduling.room import Room
 
 _SUSPENDED = Pending(Why.SUSPENDED)
 
@@ -18,6 +21,21 @@ class Standing:
         self._shapes: dict[tuple[str, str, str], tuple[Pending | None, str]] = {}
         self._classes: list[nodes.NodeClass] | None = None
         self._placeable: dict[str, str] = {}
+        self._room: Room | None = None
+
+    @cached_property
+    def _asked(self) -> list[tuple[PodSet, ...]]:
+        """By the waiting jobs, each shape once."""
+        return list({kind.first.shape: kind.first.pods for kind in self._cluster.kinds}.values())
+
+    @property
+    def room(self) -> Room | None:
+        """What the nodes have left; None: no queue asks, or they are not known."""
+        seen = self._cluster
+        if self._room is None and seen.nodes is not None and any(q.require_matching_node for q in seen.queues.values()):
+            pods = [*self._asked, *(holder.pods for holder in seen.holders)]
+            self._room = Room(seen.nodes, seen.holders, pods, seen.now, ENDING_PATIENCE)
+        return self._room
 
     def queue(self, name: str) -> QueueRecord | None:
         found = self._cluster.queues.get(name)
@@ -45,8 +63,11 @@ class Standing:
         if queue.stop is Stop.NONE and (excess := _excess(job, queue)):
             return Pending(Why.EXCEEDS_MAX_QUOTA, excess), ""
         remark = self._unplaceable(job)
-        if remark and queue.require_matching_node and queue.stop is Stop.NONE:
-            return Pending(Why.NO_MATCHING_NODE, remark, no_node=remark), remark
+        if queue.require_matching_node and queue.stop is Stop.NONE:
+            if not remark and self.room is not None and not self.room.could_hold(job.pods):
+                remark = nodes.too_few(job.pods)
+            if remark:
+                return Pending(Why.NO_MATCHING_NODE, remark, no_node=remark), remark
         return None, remark
 
     def _outside(self, queue: QueueRecord | None, job: WaitingJob) -> Pending | None:
@@ -76,8 +97,7 @@ class Standing:
         if self._cluster.nodes is None:
             return ""
         if self._classes is None:
-            shapes = {kind.first.shape: kind.first.pods for kind in self._cluster.kinds}
-            self._classes = nodes.classes(self._cluster.nodes, (p for pods in shapes.values() for p in pods))
+            self._classes = nodes.classes(self._cluster.nodes, (p for pods in self._asked for p in pods))
         if job.shape not in self._placeable:
             self._placeable[job.shape] = nodes.unplaceable(job.pods, self._classes)
         return self._placeable[job.shape]

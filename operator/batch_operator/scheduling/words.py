@@ -31,6 +31,8 @@ def words(pending: Pending) -> str:
 
 
 def _for_quota(pending: Pending) -> str:
+    if pending.no_room:
+        return _for_room(pending)
     if not pending.missing:
         return f"waits behind {pending.behind} (strategy StrictFIFO)" if pending.behind else "waits for its turn"
     parts = []
@@ -46,3 +48,15 @@ def _for_quota(pending: Pending) -> str:
     if pending.promised:
         parts.append("some is kept for jobs that come first")
     return "; ".join(parts)
+
+
+def _for_room(pending: Pending) -> str:
+    parts = []
+    for pods, each, free, nodes in pending.no_room:
+        asked = ", ".join(f"{quantities.words(resource, amount)} {resource}" for resource, amount in each)
+        first = each[0][0] if each else ""
+        left = f"{quantities.words(first, free)} free on {nodes} node{'' if nodes == 1 else 's'}" if first else ""
+        many = f"{pods} pods of {asked} each" if pods > 1 else f"a pod of {asked}"
+        parts.append(f"{many}, {left}" if nodes else f"{many}, none free")
+    text = f"no room on the nodes: {'; '.join(parts)}"
+    return f"{text}; some is kept for a job that waited longer" if pending.reserved_for else text

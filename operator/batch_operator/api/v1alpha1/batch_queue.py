@@ -159,8 +159,9 @@ class QueueSpec(ApiModel):
     )
     require_matching_node: bool | None = Field(
         None,
-        description="true: a job waits while no node that is there could hold its largest pod. false: it is admitted, "
-        "so that an autoscaler sees its pods. Default: false.",
+        description="true: a job waits until all its pods have room on the nodes that are there, beside the pods of "
+        "other BatchJobs; for clusters of a fixed size. false: quota is enough, so that an autoscaler sees its pods. "
+        "Default: false.",
     )
     stop: Stop | None = Field(
         None,

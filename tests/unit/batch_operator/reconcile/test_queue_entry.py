@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batch_operator.reconcile import queue_entry
-from batch_operator.scheduling.observed import Holder, WaitingJob
+from batch_operator.scheduling.observed import Holder, PodSet, WaitingJob
 from tests.builders import GPU, NOW, make_batchjob, make_queued_job, pod_of, seconds
 
 LATER = "2026-04-14T10:05:00Z"
@@ -86,6 +86,17 @@ class TestHolder:
         assert isinstance(found, Holder)
         assert found.request[GPU] == 3000
         assert queue_entry.entry(moved, [pod_of(job, 0), pod_of(job, 1)], gone={"one-0"}) == holding(ledger=ledger)
+
+    def test_where_its_pods_are(self) -> None:
+        ledger = {"components": {"worker": {"parallelism": 4, "attempts": "2:1"}}}
+        job = make_queued_job("one", 4, "RUNNING", ledger=ledger)
+        old = pod_of(job, 2, attempt=0, uid="old", node="b")
+        pods = [pod_of(job, 0, node="a"), pod_of(job, 1, node="a"), pod_of(job, 3, "Pending", node=""), old]
+        found = queue_entry.entry(job, pods)
+        assert isinstance(found, Holder)
+        one = ((GPU, 1000),)
+        assert found.placed == (("a", PodSet(2, one)), ("b", PodSet(1, one)))
+        assert found.unplaced == (PodSet(2, one),)
 
     def test_the_queue_that_admitted_it(self) -> None:
         assert holding(queue="other", admission={"queue": "research"}).queue == "research"

@@ -45,6 +45,22 @@ def cluster(
     )
 
 
+def nodes(*gpus: int) -> tuple[Node, ...]:
+    """Nodes a, b, c … of so many GPUs."""
+    return tuple(Node("abcdefgh"[number], {GPU: each * 1000}) for number, each in enumerate(gpus))
+
+
+def big(count: int, gpus: int, **changes: Any) -> tuple[PodSet, ...]:
+    """So many pods of so many GPUs."""
+    return (PodSet(count, ((GPU, gpus * 1000),), **changes),)
+
+
+def on(uid: str, gpus: int, where: str, **changes: Any) -> Holder:
+    """A job with a pod of so many GPUs on each of these nodes."""
+    placed = tuple((name, *big(1, gpus)) for name in where)
+    return holder(uid, **{"pods": big(len(where), gpus), "placed": placed, **changes})
+
+
 def node(gpus: int, **labels: str) -> Node:
     return Node(
         "node", {GPU: gpus * 1000, "cpu": 64_000}, {key.replace("_", "."): value for key, value in labels.items()}

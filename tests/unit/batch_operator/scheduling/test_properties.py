@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
-from batch_operator.scheduling.line import ENDING_PATIENCE
-from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
+from batch_operator.scheduling.observed import ENDING_PATIENCE, Cluster, Holder, PodSet, WaitingJob
 from batch_operator.scheduling.priorities import Levels
 from batch_operator.scheduling.schedule import admissions, schedule
 from batch_operator.scheduling.waiting import by_kind

@@ -5,8 +5,7 @@ import pytest
 
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector, Preemption, QueueRecord, Stop, Strategy
 from batch_operator.scheduling.decisions import Why
-from batch_operator.scheduling.line import ENDING_PATIENCE
-from batch_operator.scheduling.observed import DISPLACE_AFTER, PodSet
+from batch_operator.scheduling.observed import DISPLACE_AFTER, ENDING_PATIENCE, PodSet
 from batch_operator.scheduling.schedule import schedule
 from batch_operator.scheduling.words import words
 from tests.builders import NOW, seconds
