@@ -1,7 +1,8 @@
 """Two jobs that each hold half of what both need: both let go, one goes first, and both come to their end.
 
 Two nodes of one GPU each, and two jobs that need both. A taint on each node, which one of the jobs tolerates, sees to
-it that each gets one pod placed; then the taints are taken away, and each waits for what the other has.
+it that each gets one pod placed; then the taints are taken away, and each waits for what the other has. In a Queue that
+looks at the nodes it does not come to that: one is admitted, and the other once it has ended.
 """
 
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batch_operator.cluster.resource_paths import BATCH_JOBS, PIPELINES
+from batch_operator.cluster.resource_paths import BATCH_JOBS, PIPELINES, QUEUES
 from batch_operator.policies.timeouts import start_retry_delay
 from tests.builders import files, make_pipeline_spec, seconds
 from tests.cluster import fake_nodes
@@ -70,11 +71,16 @@ class Gangs:
     async def close(self) -> None:
         self._operators.end()
         await self._kubelet.close()
+        await self._ask("DELETE", QUEUES.path(name=self.namespace), may_fail=(404,))
         await self._desk.remove([self.namespace], list(self._nodes.values()))
 
-    async def begin(self) -> None:
+    async def begin(self, **spec: object) -> None:
         for job in JOBS:
-            await self._ask("PATCH", BATCH_JOBS.path(self.namespace, job), {"spec": {"suspend": False}})
+            await self._ask("PATCH", BATCH_JOBS.path(self.namespace, job), {"spec": {"suspend": False, **spec}})
+
+    async def make_queue(self, **spec: object) -> str:
+        await self._ask("POST", QUEUES.path(), custom("Queue", self.namespace, spec))
+        return self.namespace
 
     async def open_nodes(self) -> None:
         """To both jobs."""
@@ -191,6 +197,37 @@ async def test_two_half_placed_gangs_do_not_hold_each_other_for_ever(gangs: Gang
     assert {job: gangs.status(job)["status"] for job in JOBS} == dict.fromkeys(JOBS, "COMPLETED")
     assert {job: gangs.timed_out(job) for job in JOBS} == dict.fromkeys(JOBS, 1), "each held the other, once"
     assert all(gangs.status(job)["preemption_count"] == 0 for job in JOBS)
+
+
+async def test_in_a_queue_that_looks_at_the_nodes_one_goes_after_the_other(gangs: Gangs) -> None:
+    await gangs.open_nodes()
+    await gangs.begin(queue=await gangs.make_queue(quota={"nvidia.com/gpu": "8"}, require_matching_node=True))
+    whole = set(JOBS.values())
+    order: list[str] = []
+
+    async def one_runs() -> bool:
+        order[:] = sorted(JOBS, key=lambda job: len(gangs.placed(job)), reverse=True)
+        return gangs.placed(order[0]) == whole and "no room" in gangs.status(order[1]).get("message", "")
+
+    await until(one_runs, "one job runs, and the other says that it has no room")
+    first, second = order
+    message = gangs.status(second)["message"]
+    assert "no room on the nodes: a pod of 1 nvidia.com/gpu, none free" in message
+    assert gangs.status(second)["queue_position"] == 1
+    assert gangs.placed(second) == set()
+    await gangs.let_them_end(first)
+
+    async def other_runs() -> bool:
+        return gangs.placed(second) == whole
+
+    await until(other_runs, "the other one runs")
+    await gangs.let_them_end(second)
+
+    async def all_ended() -> bool:
+        return all(gangs.status(job).get("status") == "COMPLETED" for job in JOBS)
+
+    await until(all_ended, "both jobs have ended")
+    assert {job: gangs.timed_out(job) for job in JOBS} == dict.fromkeys(JOBS, 0)
 
 
 def _runs(pod: Object) -> bool:
