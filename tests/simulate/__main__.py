@@ -29,10 +29,11 @@ namespace got over what it was due hour by hour: its part by weight among equals
 asked for."""
 
 ON_NODES = """\
-So far, what fits the quota has a place. The same with places on nodes ({seeds} of the seeds; its bars are shown, but do
-not fail the command): eight nodes of eight GPUs, full nodes first, a job of 16 GPUs is two pods of eight, and a job
-whose pods have no place for 10 minutes goes back into the queue. The quota knows nothing of nodes: a job that fits the
-sum of what is free, but no node, holds quota until it is sent back. That costs every policy here, and large jobs most.
+So far, what fits the quota has a place. The same with places on nodes ({seeds} of the seeds): eight nodes of eight
+GPUs, full nodes first, a job of 16 GPUs is two pods of eight, and a job whose pods have no place for 10 minutes goes
+back into the queue. `ours` and `StrictFIFO` have `require_matching_node: true` and admit whom the nodes have room for.
+The plain ones know nothing of nodes, as is usual: a job that fits the sum of what is free, but no node, holds quota
+until it is sent back, and large jobs fare worst.
 """
 
 
@@ -98,7 +99,7 @@ def main() -> int:
     print(figures)
     if chosen.docs is not None:
         write(chosen.docs, figures)
-    return 0 if all(line.startswith("PASS") or "on 8 nodes" in line for line in lines) else 1
+    return 0 if all(line.startswith("PASS") for line in lines) else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Whole cycles, with reasons, places and victims. The records exist already: the s
 import argparse
 import gc
 import random
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
-from batch_operator.scheduling.observed import Cluster, Holder, PodSet, WaitingJob
+from batch_operator.scheduling.observed import Cluster, Holder, Node, PodSet, WaitingJob
 from batch_operator.scheduling.schedule import schedule
 from batch_operator.scheduling.waiting import by_kind
 from tests.simulate.world import GPU
@@ -95,6 +96,17 @@ def cluster(job: Job, queue: QueueRecord, jobs: int, holders: int) -> Cluster:
     return Cluster(NOW, {"research": queue}, by_kind(job(number, draw) for number in range(jobs)), held)
 
 
+def on_nodes(seen: Cluster, count: int) -> Cluster:
+    """The same on so many nodes of 8 GPUs, one filled after the other where there is just enough room for what runs."""
+    nodes = tuple(Node(f"node-{n:03}", {GPU: 8000, "cpu": 64_000, "pods": 110_000}) for n in range(count))
+    holders = tuple(
+        replace(holder, placed=((nodes[number * count // len(seen.holders)].name, holder.pods[0]),))
+        for number, holder in enumerate(seen.holders)
+    )
+    queues = {name: replace(queue, require_matching_node=True) for name, queue in seen.queues.items()}
+    return replace(seen, queues=queues, nodes=nodes, holders=holders)
+
+
 CASES: dict[str, tuple[Job, QueueRecord, bool]] = {
     "alike": (alike, QUEUE, True),
     "mixed": (mixed, QUEUE, True),
@@ -102,6 +114,12 @@ CASES: dict[str, tuple[Job, QueueRecord, bool]] = {
     "mixed, the queue empty": (mixed, QUEUE, True),
     "all urgent": (urgent, QUEUE, True),
     "40 demands": (various, QUEUE, True),
+    "mixed, on 64 nodes": (mixed, QUEUE, True),
+    "mixed, on 64 nodes, the queue empty": (mixed, QUEUE, True),
+    "mixed, on 500 nodes": (mixed, QUEUE, True),
+    "all urgent, on 64 nodes": (urgent, QUEUE, True),
+    "all urgent, on 500 nodes": (urgent, QUEUE, True),
+    "10,000 demands, on 64 nodes": (distinct, QUEUE, False),
     "10,000 demands": (distinct, QUEUE, False),
 }
 """Whether the bar counts: 10,000 jobs of which no two ask for the same are only watched."""
@@ -126,6 +144,8 @@ def main() -> int:
     held = True
     for name, (job, queue, counts) in CASES.items():
         seen = cluster(job, queue, chosen.jobs, 0 if name.endswith("empty") else 500)
+        if found := re.search(r"on (\d+) nodes", name):
+            seen = on_nodes(seen, int(found[1]))
         middle, worst = measure(seen, chosen.cycles)
         passed = middle <= MOST_MS
         held = held and (passed or not counts)

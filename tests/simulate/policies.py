@@ -1,6 +1,6 @@
 """The four policies that are compared, and one simulated week under one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from batch_operator.api.v1alpha1.batch_queue import Preemption, QueueRecord, Strategy
@@ -19,10 +19,20 @@ class Policy:
     queue: QueueRecord
     fair: bool = True
     prioritised: bool = True
+    looks_at_nodes: bool = False
+    """Where there are any."""
 
 
-OURS = Policy("ours", QueueRecord("default", quota=QUOTA, weights=WEIGHTS, preemption=Preemption.LOWER_PRIORITY))
-STRICT = Policy("StrictFIFO", QueueRecord("default", quota=QUOTA, weights=WEIGHTS, strategy=Strategy.STRICT_FIFO))
+OURS = Policy(
+    "ours",
+    QueueRecord("default", quota=QUOTA, weights=WEIGHTS, preemption=Preemption.LOWER_PRIORITY),
+    looks_at_nodes=True,
+)
+STRICT = Policy(
+    "StrictFIFO",
+    QueueRecord("default", quota=QUOTA, weights=WEIGHTS, strategy=Strategy.STRICT_FIFO),
+    looks_at_nodes=True,
+)
 PLAIN = Policy("plain BestEffort", QueueRecord("default", quota=QUOTA, reserve_after=NEVER), fair=False)
 FIFO = Policy(
     "plain FIFO",
@@ -49,6 +59,7 @@ class Week:
         arriving = arrivals(self.seed, self.load, self.jobs)
         meter = Meter(arriving[-1].at)
         nodes = Nodes() if self.on_nodes else None
-        world = World(policy.queue, arriving, policy.fair, policy.prioritised, nodes, watch=meter)
+        queue = replace(policy.queue, require_matching_node=policy.looks_at_nodes and self.on_nodes)
+        world = World(queue, arriving, policy.fair, policy.prioritised, nodes, watch=meter)
         world.run()
         return judge(world, meter)
