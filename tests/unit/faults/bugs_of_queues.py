@@ -49,7 +49,7 @@ def orphans_hold_nothing(patch: Patch) -> None:
 
 def freed_quota_to_anybody(patch: Patch) -> None:
     """What victims give up is not kept for the job that they gave way to."""
-    patch.setattr(Line, "_claim", lambda self, job, needs, names: self.claims.update({job.uid: names}))
+    patch.setattr(Line, "_claim", lambda self, job, needs, names, kept: self.claims.update({job.uid: names}))
 
 
 def victims_are_victims_for_ever(patch: Patch) -> None:

@@ -234,6 +234,21 @@ OF_QUEUES = (
         patience=300.0 + _REFUSED_IN_TIME,
     ),
     Scenario(
+        "queue-room",
+        _gang,
+        _DONE | {"preemption_count": 0},
+        spec=_job(2, policy={"start_timeout_seconds": 60}),
+        pipeline=_pipeline(restart_scope="Job"),
+        acts=((0, apply_queue(quota={GPU: "4"}, require_matching_node=True)),),
+        jobs=("one", "two"),
+        arrives=_one_after_another("one", "two"),
+        nodes={"node-1": 2},
+        pods=4,
+        one_way=False,
+        without=(*_LATER, Kind.STRANGER),  # a stranger's pod keeps one of the two GPUs for good
+        patience=300.0 + _REFUSED_IN_TIME,
+    ),
+    Scenario(
         "queue-two-gangs",
         _gang,
         _DONE,
