@@ -84,9 +84,12 @@ class Contender(Protocol):
     async def prepare(self, desk: Desk) -> None:
         """Once per cluster, before the first run: CRDs, webhooks, cluster-wide objects."""
 
-    async def start(self, desk: Desk, namespace: str) -> None:
-        """Before each run; the namespace is there and empty. Returns when it is ready to take jobs (first lists done).
-        What runs has no job's work left over from before."""
+    async def start(self, desk: Desk, namespace: str, shape: Shape) -> None:
+        """Before each run of jobs of this shape; the namespace is there and empty. Returns when it is ready to take
+        jobs (first lists done). What runs has no job's work left over from before."""
+
+    def check(self) -> None:
+        """Raises where a process of its own has ended before its time; asked every second of a run."""
 
     async def stop(self) -> None:
         """After each run, also a failed one: processes ended, by their pids."""

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from tests.cluster import binaries, control_plane, fake_nodes, node, packages, processes, slots
+from tests.cluster.control_plane import Profile
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.layout import CHECKOUT, REAL_NODE, Layout, NodeLayout
@@ -14,8 +15,17 @@ from tests.cluster.state import State
 KIND = "local"
 
 
-def up(state: State, fake_node_count: int, with_node: bool) -> None:
-    """Brings the cluster up, or does nothing if it is; what an interrupted `up` left is ended first."""
+def up(
+    state: State,
+    fake_node_count: int,
+    with_node: bool,
+    profile: Profile = control_plane.ORDINARY,
+    checkout: Path = CHECKOUT,
+) -> None:
+    """Brings the cluster up, or does nothing if it is; what an interrupted `up` left is ended first.
+
+    `checkout`: whose cluster it is; a path below the checkout makes another one beside the checkout's own.
+    """
     if state.get("phase") == "up" and state.get("with_node") == with_node:
         trouble = problems(state)
         if not trouble:
@@ -23,14 +33,14 @@ def up(state: State, fake_node_count: int, with_node: bool) -> None:
             return
         say(f"the cluster is up, but {'; '.join(trouble)}: starting it anew")
     if state.get("phase"):
-        down(state)
+        down(state, checkout)
     programs = binaries.ensure()
     if with_node:
         packages.ensure(packages.NODE, "the real node")
     state.set(kind=KIND, phase="starting", with_node=with_node, binaries=str(programs))
-    layout = slots.claim(CHECKOUT)
+    layout = slots.claim(checkout)
     layout.make_data_directory()
-    _start(layout, state, programs, with_node)
+    _start(layout, state, programs, with_node, profile)
     kubectl = kubectl_of(state)
     fake_nodes.create(kubectl, fake_node_count)
     if with_node:
@@ -42,7 +52,7 @@ def up(state: State, fake_node_count: int, with_node: bool) -> None:
     say(f"the cluster is up: {fake_node_count} fake nodes of 8 GPUs{' and the real node' if with_node else ''}")
 
 
-def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> None:
+def _start(layout: Layout, state: State, programs: Path, with_node: bool, profile: Profile) -> None:
     """The control plane and the node's runtime at the same time; both need seconds of waiting."""
     trouble: list[ClusterError] = []
 
@@ -57,7 +67,7 @@ def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> Non
         thread.start()
     try:
         with step("starting the control plane" + (" and the real node's runtime" if with_node else "")):
-            control_plane.start(layout, state, programs, with_node)
+            control_plane.start(layout, state, programs, with_node, profile)
     finally:
         if with_node:
             thread.join()
@@ -90,9 +100,9 @@ def _wait_for_defaults(kubectl: Kubectl) -> None:
     kubectl.wait_until("the default service account", 30, lambda k: bool(k.get("serviceaccount", "default")))
 
 
-def down(state: State) -> None:
+def down(state: State, checkout: Path = CHECKOUT) -> None:
     """Ends everything that `up` started and removes its state, but for the results in the data directory."""
-    layout = slots.claimed(CHECKOUT)
+    layout = slots.claimed(checkout)
     if layout is None:
         state.forget()
         return
@@ -111,7 +121,7 @@ def down(state: State) -> None:
             shutil.rmtree(path)
         elif path.name != "cluster.json":
             path.unlink()
-    slots.release(CHECKOUT)
+    slots.release(checkout)
     state.forget()  # last: until here a repeated `down` knows what to end
     if layout.data.is_dir() and any(layout.data.iterdir()):
         say(f"the results in {layout.data} are left where they are")
