@@ -1,6 +1,7 @@
 """Processes of the benchmark: started with a line that says they are ready, measured from /proc, ended by their pid."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import structlog
 
 from tests.cluster.layout import CHECKOUT
 
@@ -77,6 +80,14 @@ class Child:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
+
+
+def keep_quiet() -> None:
+    """What the project's own modules log goes to stderr: a child's stdout is for what it has to say."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, PODS
 from tests.bench.own_writes import NAME, NAMESPACE, UID, VERSION
+from tests.bench.processes import keep_quiet
 from tests.bench.watching import follow
 from tests.faults.upstream import Object, Refused, Upstream
 
@@ -126,6 +127,7 @@ class Bare:
 
 
 async def main() -> None:
+    keep_quiet()
     namespace, script = sys.argv[1], Path(sys.argv[2]).read_text()
     async with await Upstream.connect(os.environ["KUBECONFIG"]) as upstream:
         await Bare(upstream, namespace, json.loads(script.replace(NAMESPACE, namespace))).run()
