@@ -45,7 +45,6 @@ rules:
   - group: coordination.k8s.io
   - group: discovery.k8s.io
   - group: authorization.k8s.io
-  - group: authentication.k8s.io
 - level: Metadata
 """
 _CONTROLLER_MANAGER = {

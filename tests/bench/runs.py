@@ -1,4 +1,4 @@
-"""One run: a contender, jobs of one shape, from the first submit to the last end; and what is kept of it.
+"""One run: a contender and jobs of one shape on the ground, and what is kept of it.
 
 Around each run everything is made anew and removed again, so that all start with as many objects in etcd. Used by the
 workloads, which differ in shapes, in how jobs come, and in what happens meanwhile.
@@ -6,9 +6,9 @@ workloads, which differ in shapes, in how jobs come, and in what happens meanwhi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench import figures
@@ -17,7 +17,6 @@ from tests.bench.contender import JOB_NAME, Contender, Limits, Object, Shape
 from tests.bench.contenders.operator_objects import SUCCEEDED
 from tests.bench.figures import Seen
 from tests.bench.ground import Ground
-from tests.bench.processes import cpu_seconds, rss_mib
 from tests.bench.submitter import Submitted, Submitter
 from tests.bench.watching import follow
 
@@ -77,16 +76,17 @@ class Stage:
         return [self.contender.manifest(JOB_NAME % number, self.shape) for number in range(first, first + count)]
 
     @asynccontextmanager
-    async def submitter(self, bodies: list[Object], rate: float = 0.0) -> AsyncIterator[Submitter]:
+    async def submitter(self, bodies: list[Object], rate: float = 0.0, steps: bool = False) -> AsyncIterator[Submitter]:
         """Connected, and nothing sent."""
-        submitter = await Submitter.start(self.ground, self.contender, self.namespace, bodies, rate)
+        collection = self.contender.collection(self.namespace)
+        submitter = await Submitter.start(self.ground, collection, bodies, rate=rate, steps=steps)
         try:
             yield submitter
         finally:
             await submitter.end()
 
-    async def submit(self, bodies: list[Object], rate: float = 0.0) -> Submitted:
-        async with self.submitter(bodies, rate) as submitter:
+    async def submit(self, bodies: list[Object]) -> Submitted:
+        async with self.submitter(bodies) as submitter:
             return await submitter.submit()
 
     def read_audit(self) -> list[Entry]:
@@ -118,31 +118,6 @@ async def stage(ground: Ground, contender: Contender, shape: Shape) -> AsyncIter
         await contender.stop()
         await ground.limit_controller_manager(Limits.TUNED)
         await ground.empty(namespace, collection)
-
-
-async def throughput(
-    ground: Ground, contender: Contender, shape: Shape, jobs: int, tell: Callable[[str], None]
-) -> Record:
-    """All jobs at once, as fast as the submitter goes."""
-    async with stage(ground, contender, shape) as up:
-        async with up.submitter(up.jobs(jobs)) as submitter:
-            computed = cpu_seconds(contender.pids)
-            submitting = asyncio.create_task(submitter.submit())
-            try:
-                await up.outcomes.until(jobs)
-            finally:
-                submitted = await asyncio.wait_for(submitting, 60.0)
-            computed = cpu_seconds(contender.pids) - computed
-        memory = rss_mib(contender.pids)
-        await asyncio.sleep(AFTERWARDS_SECONDS)
-        seen = up.observe()
-    record = measured(seen, jobs, shape)
-    tell(f"{contender.name}: {record['jobs_per_s']:.1f} jobs/s, {record['pods_per_s']:.1f} pods/s")
-    return record | {
-        "submitter": asdict(submitted),
-        "cpu_ms_per_job": 1000 * computed / jobs,
-        "rss_mib": memory,
-    }
 
 
 def measured(seen: Seen, jobs: int, shape: Shape) -> Record:

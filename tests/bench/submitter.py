@@ -3,7 +3,8 @@
 `python -m tests.bench.submitter <collection> <bodies.jsonl> [--rate N]`, KUBECONFIG in the environment. It opens its
 connections, prints `ready`, and at a line on its input posts the bodies, which were encoded beforehand: as fast as 32
 connections go (closed loop), or so many a second whatever comes back (open loop: a slow server gets no mercy). Then it
-prints a JSON line: how many, in how long, how much of the processor, and how late the latest one was. Used by runs.
+prints a JSON line: how many, in how long, how much of the processor, and how late the latest one was. With --steps it
+posts one for each line. Used by runs.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.bench.contender import Contender, Desk, Object
+from tests.bench.contender import Desk, Object
 from tests.bench.processes import Child, keep_quiet
 from tests.faults.upstream import Refused, Upstream
 
@@ -45,16 +46,23 @@ class Submitter:
 
     @classmethod
     async def start(
-        cls, desk: Desk, contender: Contender, namespace: str, bodies: Sequence[Object], rate: float = 0.0
+        cls,
+        desk: Desk,
+        collection: str,
+        bodies: Sequence[Object],
+        *,
+        rate: float = 0.0,
+        steps: bool = False,
     ) -> Self:
         path = desk.directory / "bodies.jsonl"
         path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
-        arguments = [contender.collection(namespace), str(path), "--rate", str(rate)]
+        arguments = [collection, str(path), "--rate", str(rate), *(["--steps"] if steps else [])]
         environment = {"KUBECONFIG": str(desk.kubeconfig(ACCOUNT))}
         log = desk.directory / "submitter.log"
         return cls(await Child.start("the submitter", "tests.bench.submitter", arguments, log, environment))
 
     async def submit(self) -> Submitted:
+        """All of them, or with `steps` the next one."""
         await self.child.tell("go")
         return Submitted(**json.loads(await self.child.line()))
 
@@ -90,7 +98,7 @@ async def _as_task(send: Callable[[bytes], Awaitable[None]], body: bytes) -> Non
     await send(body)
 
 
-async def _run(collection: str, bodies: Sequence[bytes], rate: float) -> None:
+async def _run(collection: str, bodies: Sequence[bytes], rate: float, steps: bool) -> None:
     async with await Upstream.connect(os.environ["KUBECONFIG"]) as upstream:
 
         async def send(body: bytes) -> None:
@@ -100,11 +108,12 @@ async def _run(collection: str, bodies: Sequence[bytes], rate: float) -> None:
 
         await asyncio.gather(*(upstream.send("GET", f"{collection}?limit=1") for _ in range(CONNECTIONS)))
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        began, computed = time.monotonic(), time.process_time()
-        latest = await (_open_loop(send, bodies, rate) if rate else _closed_loop(send, bodies))
-        said = {"jobs": len(bodies), "seconds": time.monotonic() - began, "latest": latest}
-        print(json.dumps({**said, "cpu_seconds": time.process_time() - computed}), flush=True)
+        for some in [[body] for body in bodies] if steps else [bodies]:
+            await asyncio.to_thread(sys.stdin.readline)
+            began, computed = time.monotonic(), time.process_time()
+            latest = await (_open_loop(send, some, rate) if rate else _closed_loop(send, some))
+            said = {"jobs": len(some), "seconds": time.monotonic() - began, "latest": latest}
+            print(json.dumps({**said, "cpu_seconds": time.process_time() - computed}), flush=True)
 
 
 def main() -> None:
@@ -112,9 +121,10 @@ def main() -> None:
     parser.add_argument("collection")
     parser.add_argument("bodies", type=Path)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--steps", action="store_true")
     chosen = parser.parse_args()
     keep_quiet()
-    asyncio.run(_run(chosen.collection, chosen.bodies.read_bytes().splitlines(), chosen.rate))
+    asyncio.run(_run(chosen.collection, chosen.bodies.read_bytes().splitlines(), chosen.rate, chosen.steps))
 
 
 if __name__ == "__main__":

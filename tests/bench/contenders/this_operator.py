@@ -30,7 +30,6 @@ class ThisOperator:
     queue_spec: Mapping[str, Any] = field(default_factory=dict)
     _operators: Operators | None = None
     _running: OperatorProcess | None = None
-    _started: int = 0
 
     async def prepare(self, desk: Desk) -> None:
         await desk.apply(*operator_objects.crds())
@@ -40,15 +39,17 @@ class ThisOperator:
         if self.queue:
             await desk.apply(custom("Queue", self.queue, dict(self.queue_spec)))
         kubeconfig = str(desk.kubeconfig(ACCOUNT))
-        # a Lease of each run's own: nobody waits for the one of a process that was killed
-        self._operators = Operators(kubeconfig, namespace, desk.directory, **self.settings)
+        # a Lease of each run's own, and one identity for all its processes, as a container has that is started anew in
+        # its pod: nobody waits for the Lease of a process that was killed
+        self._operators = Operators(
+            kubeconfig, namespace, desk.directory, **{"pod_uid": f"pod-{namespace}", **self.settings}
+        )
         await self.go_on()
 
     async def go_on(self) -> OperatorProcess:
         """A process, the first or the next one; returns when it is ready."""
         assert self._operators is not None, "start() comes first"
-        self._started += 1
-        self._running = self._operators.start(f"operator-{self._started}")
+        self._running = self._operators.start("operator")
         await until(self._is_ready, "the operator is ready", 120.0)
         return self._running
 
