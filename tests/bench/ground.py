@@ -149,7 +149,8 @@ class Ground:
         self.kubectl.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=items)
         crds = [m["metadata"]["name"] for m in manifests if m["kind"] == "CustomResourceDefinition"]
         if crds:
-            self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "crd", *crds)
+            # `kubectl wait` gives up on a CRD that has no conditions yet
+            self.kubectl.wait_until("the CRDs are established", 30, lambda client: _are_established(client, crds))
 
     def _make_account(self, account: str) -> Path:
         subject = {"kind": "ServiceAccount", "name": account, "namespace": ACCOUNTS}
@@ -184,6 +185,12 @@ class Ground:
         control_plane.restart(self.state, "kube-controller-manager", _CONTROLLER_MANAGER[limits])
         port = layout.ports["kube-controller-manager"]
         self.kubectl.wait_until("the controller manager is ready", 60, lambda _: _is_ready(port))
+
+
+def _are_established(client: Kubectl, crds: list[str]) -> bool:
+    found = [client.get("crd", name).get("status") or {} for name in crds]
+    states = [{c["type"]: c["status"] for c in status.get("conditions") or ()} for status in found]
+    return all(state.get("Established") == "True" for state in states)
 
 
 def _is_ready(port: int) -> bool:
