@@ -7,6 +7,7 @@ the records of a run, the newest by default. Parts and contenders: see --help.
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -39,6 +40,10 @@ async def _run(chosen: argparse.Namespace, records: Records) -> list[str]:
     rounds, jobs = chosen.rounds or size.rounds, chosen.jobs or size.jobs
     size = Size(**{**vars(size), "rounds": rounds, "jobs": jobs})
     records.add(machine.describe())
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine runs in one"
+    for number in (signal.SIGTERM, signal.SIGINT):  # the cluster is ended then too
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with ground(records.directory) as up:
         programme = Programme(up, records, size, chosen.contenders or ())
         await programme.run(chosen.only or PARTS)
@@ -54,7 +59,11 @@ def main() -> int:
     else:
         records = Records.fresh()
         say(f"records go to {records.directory}")
-        failures = asyncio.run(_run(chosen, records))
+        try:
+            failures = asyncio.run(_run(chosen, records))
+        except asyncio.CancelledError:
+            say("interrupted; the records so far are kept")
+            return 130
     found = records.load()
     if chosen.write:
         document.write(found)

@@ -95,9 +95,9 @@ def manifest(name: str, shape: Shape, queue: str = "") -> Object:
     }
 
 
-def of(shape: Shape, pipeline_spec: Object | None = None) -> OwnWrites:
+def of(shape: Shape, **placement: Any) -> OwnWrites:
     """Plays one job through the operator's core: first sight, its pods run, its pods have succeeded."""
-    spec = pipeline_spec or pipeline(shape)["spec"]
+    spec = pipeline(shape, **placement)["spec"]
     record = PipelineRecord("pipeline-uid", NAMESPACE, _key(shape), "5", spec)
     seen = JobSnapshot(pipelines=(record,), org_id=NAMESPACE, settings=RuleSettings())
     job = make_batchjob(job_spec(shape), namespace=NAMESPACE, name=NAME, uid=UID)

@@ -2,8 +2,9 @@
 contenders.line_up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from batch_operator.cluster.resource_paths import BATCH_JOBS
 from tests.bench import own_writes
@@ -15,18 +16,20 @@ from tests.bench.processes import Child
 
 @dataclass
 class Bare:
-    """`all_writes`: everything that this operator writes (0b); else its pods and the last patch of status (0a)."""
+    """`all_writes`: everything that this operator writes (0b); else its pods and the last patch of status (0a).
+    `placement`: of its Pipeline's component, where its pods may not go anywhere."""
 
     name: str
     all_writes: bool
     kind: str = "BatchJob"
+    placement: Mapping[str, Any] = field(default_factory=dict)
     _children: list[Child] = field(default_factory=list)
 
     async def prepare(self, desk: Desk) -> None:
         await desk.apply(*operator_objects.crds())
 
     async def start(self, desk: Desk, namespace: str, shape: Shape) -> None:
-        script = asdict(own_writes.of(shape))
+        script = asdict(own_writes.of(shape, **self.placement))
         if not self.all_writes:
             script |= {"configmap": "", "patches": ["", "", script["end"]]}
         path = desk.directory / f"script-{self.account}.json"

@@ -21,11 +21,13 @@ ACCOUNT = "operator"
 
 @dataclass
 class ThisOperator:
-    """`settings`: beside those that it needs; `queue`: the Queue that its jobs name, and its spec."""
+    """`settings`: beside those that it needs; `queue`: the Queue that its jobs name, and its spec; `placement`: of its
+    Pipeline's component."""
 
     name: str = "operator"
     kind: str = "BatchJob"
     settings: Mapping[str, object] = field(default_factory=dict)
+    placement: Mapping[str, Any] = field(default_factory=dict)
     queue: str = ""
     queue_spec: Mapping[str, Any] = field(default_factory=dict)
     _operators: Operators | None = None
@@ -35,7 +37,7 @@ class ThisOperator:
         await desk.apply(*operator_objects.crds())
 
     async def start(self, desk: Desk, namespace: str, shape: Shape) -> None:
-        await desk.ask("POST", PIPELINES.path(namespace), own_writes.pipeline(shape))
+        await desk.ask("POST", PIPELINES.path(namespace), own_writes.pipeline(shape, **self.placement))
         if self.queue:
             await desk.apply(custom("Queue", self.queue, dict(self.queue_spec)))
         kubeconfig = str(desk.kubeconfig(ACCOUNT))
