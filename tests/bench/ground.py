@@ -18,6 +18,7 @@ import yaml
 
 from tests.bench.audit import AuditLog
 from tests.bench.contender import ACCOUNTS, GPU, Limits, Object
+from tests.bench.processes import cpu_seconds
 from tests.cluster import control_plane, fake_nodes, local, slots
 from tests.cluster.control_plane import Profile
 from tests.cluster.kubectl import Kubectl
@@ -131,8 +132,9 @@ class Ground:
         """From now on."""
         return AuditLog(self.audit_file)
 
-    def pid(self, component: str) -> int:
-        return next(process.pid for process in self.state.processes() if process.name == component)
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each part of the control plane has computed so far."""
+        return {process.name: cpu_seconds([process.pid]) for process in self.state.processes()}
 
     # -- inside
 
