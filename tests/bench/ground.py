@@ -120,7 +120,7 @@ class Ground:
 
         The namespace itself stays: its own deletion takes 20 s, in which the controller manager works for nobody.
         """
-        for path in collections:
+        for path in (*collections, f"/apis/batch/v1/namespaces/{namespace}/jobs"):
             await self._delete_all(f"{path}?limit={DELETED_AT_ONCE}&propagationPolicy=Background")
         core = f"/api/v1/namespaces/{namespace}"
         await self._delete_all(f"{core}/pods?limit={DELETED_AT_ONCE}&gracePeriodSeconds=0")
@@ -135,6 +135,11 @@ class Ground:
     def cpu_seconds(self) -> dict[str, float]:
         """What each part of the control plane has computed so far."""
         return {process.name: cpu_seconds([process.pid]) for process in self.state.processes()}
+
+    def forget_accounts(self) -> None:
+        """Their kubeconfigs hold tokens: none is left among what is kept of a run."""
+        while self._accounts:
+            self._accounts.popitem()[1].unlink(missing_ok=True)
 
     # -- inside
 
@@ -218,7 +223,10 @@ async def ground(directory: Path) -> AsyncIterator[Ground]:
                     state, upstream, Path(state.get("binaries")), directory, kubectl, Path(state.get("logs")["audit"])
                 )
                 await asyncio.to_thread(_make_nodes, kubectl)
-                yield made
+                try:
+                    yield made
+                finally:
+                    made.forget_accounts()
         finally:
             await asyncio.to_thread(local.down, state, PLACE)
 

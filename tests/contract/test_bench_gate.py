@@ -11,7 +11,7 @@ from tests.cluster.connection import Connection
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds"), pytest.mark.timeout(180)]
 
-JOBS = 200
+JOBS = 120
 PAIRS = 3
 LEAST_PART = 0.6
 
