@@ -75,6 +75,10 @@ simulate: install  ## The scheduler on a virtual clock: a week of load, figures 
 queue-load: install  ## 10,000 jobs in one Queue of the real API server: figures and bars, into docs/queue.md (JOBS=1000)
 	@PYTHON=$(PYTHON) bash tests/run.sh $(BIN)/python -m tests.queue_load --write $(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: bench
+bench: install  ## This operator beside bare scripts and peers: figures and picture, into docs/performance.md (75 min; LOOK=1: does it run?)
+	@$(BIN)/python -m tests.bench $(if $(LOOK),--look,--write)
+
 ##@ Generated files
 
 .PHONY: generate
@@ -120,4 +124,4 @@ images: install  ## Build the operator's and the worker's image and bring them t
 
 .PHONY: clean
 clean: cluster-down  ## Remove what was built in this checkout
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-results
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-results bench-results

@@ -32,6 +32,7 @@ _KUBERNETES_FLAGS = (
 class Program:
     name: str
     module: str
+    """A directory of tests/cluster/go, or an absolute path."""
     package: str
     flags: str = "-s -w"
 
@@ -88,7 +89,7 @@ def ensure(programs: tuple[Program, ...] = PROGRAMS) -> Path:
             with step(f"building {program.name} ({number} of {len(todo)})"):
                 if program.name == "kwok":
                     _copy_stages(go, target / "stages.yaml")
-                _build(go, program, target)
+                build(go, program, target)
     return target
 
 
@@ -101,7 +102,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath"}
 
 
-def _build(go: str, program: Program, target: Path) -> None:
+def build(go: str, program: Program, target: Path) -> None:
+    """Builds `program` into the directory `target`; raises ClusterError with the compiler's words."""
     part = target / f".{program.name}.part"
     # nice: a cold build takes minutes, and people go on working meanwhile
     argv = [go, "build", "-ldflags", program.flags, "-o", str(part), program.package]
@@ -117,12 +119,17 @@ def _build(go: str, program: Program, target: Path) -> None:
     os.replace(part, target / program.name)
 
 
-def _copy_stages(go: str, target: Path) -> None:
-    argv = [go, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
-    found = subprocess.run(argv, cwd=_MODULES / "kwok", env=environment(), capture_output=True, text=True, check=False)
+def module_source(go: str, directory: Path, module: str) -> Path:
+    """Where Go keeps the source of `module`, in the version of the go.mod in `directory`."""
+    argv = [go, "list", "-m", "-f", "{{.Dir}}", module]
+    found = subprocess.run(argv, cwd=directory, env=environment(), capture_output=True, text=True, check=False)
     if found.returncode:
         raise ClusterError(f"`{' '.join(argv)}` failed: {found.stderr.strip()[-500:]}")
-    stages = Path(found.stdout.strip()) / "kustomize/stage"
+    return Path(found.stdout.strip())
+
+
+def _copy_stages(go: str, target: Path) -> None:
+    stages = module_source(go, _MODULES / "kwok", "sigs.k8s.io/kwok") / "kustomize/stage"
     part = target.with_suffix(".part")
     part.write_text("---\n".join((stages / name).read_text() for name in STOCK_STAGES))
     os.replace(part, target)

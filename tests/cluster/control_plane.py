@@ -4,7 +4,10 @@ kwokctl makes the certificates, starts the programs and writes their pids; from 
 ourselves (kwokctl would signal whatever process has the pid by then).
 """
 
+import json
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,27 @@ _NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
 _AUDIT_POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Metadata\n"
 
 
-def configuration(layout: Layout, binaries: Path, with_node: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Profile:
+    """How a cluster of another purpose (the benchmark's) differs from the ordinary one. `flags`: by component, over
+    those that it has."""
+
+    audit_policy: str = _AUDIT_POLICY
+    flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    kwok_configuration: Callable[[Path], str] = fake_nodes.configuration_text
+    """kwok's options and Stages, from its own stages' path."""
+
+
+ORDINARY = Profile()
+
+
+def configuration(layout: Layout, binaries: Path, with_node: bool, profile: Profile = ORDINARY) -> dict[str, Any]:
     """The KwokctlConfiguration; with a real node the API server is also reached by the node's cable."""
     ports = layout.ports
+
+    def more(component: str) -> list[dict[str, Any]]:
+        return _flags(dict(profile.flags.get(component, {})), override=True)
+
     apiserver = {"service-cluster-ip-range": layout.service_range}
     if with_node:
         pki = layout.control_plane / "pki"
@@ -54,9 +75,16 @@ def configuration(layout: Layout, binaries: Path, with_node: bool) -> dict[str, 
             "kubectlBinary": str(binaries / "kubectl"),
         },
         "componentsPatches": [
-            {"name": "kube-apiserver", "extraArgs": _flags(apiserver) + _flags(overrides, override=True)},
+            {
+                "name": "kube-apiserver",
+                "extraArgs": _flags(apiserver) + _flags(overrides, override=True) + more("kube-apiserver"),
+            },
             # A claim whose volume was not there at its first sight waits for the next round: 15 s by default.
-            {"name": "kube-controller-manager", "extraArgs": _flags({"pvclaimbinder-sync-period": "1s"})},
+            {
+                "name": "kube-controller-manager",
+                "extraArgs": _flags({"pvclaimbinder-sync-period": "1s"}) + more("kube-controller-manager"),
+            },
+            {"name": "kube-scheduler", "extraArgs": more("kube-scheduler")},
             {
                 "name": "kwok-controller",
                 "extraArgs": _flags({"manage-all-nodes": "false"}, override=True)
@@ -70,13 +98,13 @@ def _flags(values: dict[str, str], override: bool = False) -> list[dict[str, Any
     return [{"key": key, "value": value, "override": override} for key, value in values.items()]
 
 
-def start(layout: Layout, state: State, binaries: Path, with_node: bool) -> None:
+def start(layout: Layout, state: State, binaries: Path, with_node: bool, profile: Profile = ORDINARY) -> None:
     """Starts everything and records the processes; raises ClusterError with the end of the log that tells why."""
     layout.kwok_home.mkdir(parents=True, exist_ok=True)
-    (layout.state / "audit-policy.yaml").write_text(_AUDIT_POLICY)
+    (layout.state / "audit-policy.yaml").write_text(profile.audit_policy)
     config = layout.kwok_home / "kwokctl.yaml"
-    kwokctl_configuration = configuration(layout, binaries, with_node)
-    config.write_text(fake_nodes.configuration_text(binaries / "stages.yaml", kwokctl_configuration))
+    stages = profile.kwok_configuration(binaries / "stages.yaml")
+    config.write_text(json.dumps(configuration(layout, binaries, with_node, profile)) + "\n---\n" + stages)
     argv = [str(binaries / "kwokctl"), "--config", str(config), "--name", layout.id, "create", "cluster"]
     # --kubeconfig: kwokctl would else write into the user's own ~/.kube/config
     argv += ["--kubeconfig", str(layout.kubeconfig), "--timeout", "2m"]
@@ -116,3 +144,18 @@ def started(layout: Layout) -> list[Process]:
         if process:
             found.append(process)
     return found
+
+
+def restart(state: State, name: str, flags: Mapping[str, str]) -> Process:
+    """The same program with the same flags, but for these. Raises ClusterError where it does not run."""
+    running = next((p for p in state.processes() if p.name == name), None)
+    if running is None or not processes.alive(running):
+        raise ClusterError(f"{name} does not run, so it cannot be started anew; its log: {running and running.log}")
+    argv = Path(f"/proc/{running.pid}/cmdline").read_text().rstrip("\0").split("\0")
+    kept = [word for word in argv if word.partition("=")[0].removeprefix("--") not in flags]
+    processes.stop([running], 10.0)
+    state.drop_process(running)
+    argv = [*kept, *(f"--{key}={value}" for key, value in flags.items())]
+    started = processes.start(name, argv, Path(running.log), address=running.address)
+    state.add_process(started)
+    return started

@@ -7,6 +7,9 @@ A pod lands there only if it tolerates the taint `kwok.x-k8s.io/node=fake:NoSche
   without it the pod runs until it is deleted (as kwok does for every pod that no Job owns);
 - `kwok.batch-operator.dev/exit-code`: default 0; anything else makes the pod Failed;
 - `kwok.batch-operator.dev/termination-message`: what its containers leave in /dev/termination-log.
+
+A pod of anybody's whose image is `example.org/bench:<duration>` succeeds after that duration, for the benchmark: all
+contenders have an image to choose, and not all can put an annotation on.
 """
 
 import json
@@ -19,10 +22,12 @@ ANNOTATION = "kwok.x-k8s.io/node"
 SELECTOR = f"{ANNOTATION}=fake"
 _PREFIX = "kwok.batch-operator.dev"
 GPUS_PER_NODE = 8
+TIMED_IMAGE = "example.org/bench"
+ENDLESS_IMAGE = f"{TIMED_IMAGE}:endless"
 
 _FINISH_TEMPLATE = """
 {{ $now := Now }}
-{{ $notes := .metadata.annotations }}
+{{ $notes := or .metadata.annotations dict }}
 {{ $code := or (index $notes "%(p)s/exit-code") "0" }}
 {{ $message := or (index $notes "%(p)s/termination-message") "" }}
 phase: {{ if eq $code "0" }}Succeeded{{ else }}Failed{{ end }}
@@ -75,19 +80,51 @@ def finish_stage() -> dict[str, Any]:
     }
 
 
-def controller_configuration() -> dict[str, Any]:
+def image_stage() -> dict[str, Any]:
+    """The Stage that ends the benchmark's pods, by their image's tag."""
+    image = ".spec.containers[0].image"
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": "bench-pod-finish"},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+            "selector": {
+                "matchExpressions": [
+                    {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
+                    {"key": ".status.phase", "operator": "In", "values": ["Running"]},
+                    {
+                        "key": f'{image} | select(startswith("{TIMED_IMAGE}:")) | select(. != "{ENDLESS_IMAGE}")',
+                        "operator": "Exists",
+                    },
+                ],
+            },
+            "delay": {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": f'{image} | split(":")[1]'}},
+            "next": {"statusTemplate": _FINISH_TEMPLATE % {"p": _PREFIX}},
+        },
+    }
+
+
+def controller_configuration(pods_at_once: int) -> dict[str, Any]:
     """More pods a second than kwok's default of 4 workers gives."""
     return {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokConfiguration",
-        "options": {"podPlayStageParallelism": 16, "nodePlayStageParallelism": 8},
+        "options": {"podPlayStageParallelism": pods_at_once, "nodePlayStageParallelism": 8},
     }
 
 
-def configuration_text(stock_stages: Path, *more: dict[str, Any]) -> str:
-    """One file for kwok or kwokctl: `more`, the controller's options, kwok's own stages and ours."""
-    documents = [json.dumps(document) for document in (*more, controller_configuration(), finish_stage())]
+def configuration_text(stock_stages: Path) -> str:
+    """One file for kwok or kwokctl: the controller's options, kwok's own stages and ours."""
+    documents = [json.dumps(document) for document in (controller_configuration(16), finish_stage(), image_stage())]
     return "\n---\n".join([*documents, stock_stages.read_text()])
+
+
+def bench_configuration_text(stock_stages: Path) -> str:
+    """Likewise for the benchmark: pods end by their image alone, also those that a batch/v1 Job owns."""
+    stock = [text for text in stock_stages.read_text().split("\n---\n") if "name: pod-complete\n" not in text]
+    documents = [json.dumps(document) for document in (controller_configuration(64), image_stage())]
+    return "\n---\n".join([*documents, *stock])
 
 
 def node(number: int) -> dict[str, Any]:

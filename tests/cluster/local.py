@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from tests.cluster import binaries, control_plane, fake_nodes, node, packages, processes, slots
+from tests.cluster.control_plane import Profile
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.layout import CHECKOUT, REAL_NODE, Layout, NodeLayout
@@ -14,7 +15,13 @@ from tests.cluster.state import State
 KIND = "local"
 
 
-def up(state: State, fake_node_count: int, with_node: bool, checkout: Path = CHECKOUT) -> None:
+def up(
+    state: State,
+    fake_node_count: int,
+    with_node: bool,
+    profile: Profile = control_plane.ORDINARY,
+    checkout: Path = CHECKOUT,
+) -> None:
     """Brings the cluster up, or does nothing if it is; what an interrupted `up` left is ended first.
 
     `checkout`: whose cluster it is; a path below the checkout makes another one beside the checkout's own.
@@ -33,7 +40,7 @@ def up(state: State, fake_node_count: int, with_node: bool, checkout: Path = CHE
     state.set(kind=KIND, phase="starting", with_node=with_node, binaries=str(programs))
     layout = slots.claim(checkout)
     layout.make_data_directory()
-    _start(layout, state, programs, with_node)
+    _start(layout, state, programs, with_node, profile)
     kubectl = kubectl_of(state)
     fake_nodes.create(kubectl, fake_node_count)
     if with_node:
@@ -45,7 +52,7 @@ def up(state: State, fake_node_count: int, with_node: bool, checkout: Path = CHE
     say(f"the cluster is up: {fake_node_count} fake nodes of 8 GPUs{' and the real node' if with_node else ''}")
 
 
-def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> None:
+def _start(layout: Layout, state: State, programs: Path, with_node: bool, profile: Profile) -> None:
     """The control plane and the node's runtime at the same time; both need seconds of waiting."""
     trouble: list[ClusterError] = []
 
@@ -60,7 +67,7 @@ def _start(layout: Layout, state: State, programs: Path, with_node: bool) -> Non
         thread.start()
     try:
         with step("starting the control plane" + (" and the real node's runtime" if with_node else "")):
-            control_plane.start(layout, state, programs, with_node)
+            control_plane.start(layout, state, programs, with_node, profile)
     finally:
         if with_node:
             thread.join()

@@ -1,0 +1,1 @@
+"""The benchmark: this operator, its peers and bare scripts side by side on a local cluster; `make bench`."""

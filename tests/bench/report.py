@@ -1,0 +1,210 @@
+"""Records -> one row for each target of the benchmark. Pure. Called by __main__ and tables; ranges also by picture."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.contenders.line_up import BARE, LIMIT, LINE_UP, OPERATOR, WRITES
+from tests.bench.records import Record, of
+
+JOBS_OF_WRITES, PODS_OF_LIMIT = 0.85, 0.90
+FIRST_P50, FIRST_P99, END_P99 = 0.020, 0.100, 0.200
+MORE_WRITES, EVENTS = 4, 1
+CPU_MS = 6.0
+RSS_MIB, RSS_BACK = 300.0, 1.2
+FIRST_WRITE, CAUGHT_UP = 5.0, 15.0
+GROWTH = 1.3
+_OWN_KINDS = ("create configmaps", "create pods", "patch batchjobs/status")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the targets. `held` None: it was not measured."""
+
+    name: str
+    measured: str
+    target: str
+    held: bool | None
+
+    @property
+    def was_measured(self) -> bool:
+        return self.held is not None
+
+    @property
+    def line(self) -> str:
+        return f"{'PASS' if self.held else 'FALL'} {self.name}, {self.measured}, {self.target}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Of several rounds."""
+
+    median: float
+    least: float
+    most: float
+    rounds: int
+    jobs: int
+    """Of the last round: later ones may have fewer."""
+
+    @property
+    def words(self) -> str:
+        if self.rounds == 1:
+            return f"{self.median:.4g}"
+        return f"{self.median:.4g} ({self.least:.4g} – {self.most:.4g})"
+
+
+def ranges(records: Iterable[Record], figure: str, pods: int) -> dict[str, Range]:
+    """By contender, in the line-up's order, of the throughput of jobs with so many pods."""
+    found: dict[str, Range] = {}
+    all_records = of(records, "throughput", pods=pods)
+    for place in LINE_UP:
+        runs = [record for record in all_records if record["contender"] == place.name]
+        if runs:
+            values = [record[figure] for record in runs]
+            found[place.name] = Range(median(values), min(values), max(values), len(runs), runs[-1]["jobs"])
+    return found
+
+
+def shapes(records: Iterable[Record]) -> list[int]:
+    """Pods a job of all throughputs."""
+    return sorted({record["pods"] for record in of(records, "throughput")})
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """One for each target, in the order of the issue."""
+    checks: list[tuple[str, str, Callable[[Sequence[Record]], tuple[str, bool] | None]]] = [
+        ("jobs/s at 1 pod", f"≥ {JOBS_OF_WRITES} of 0b and above every other contender", _jobs),
+        ("pods/s at 20 and more pods a job", f"≥ {PODS_OF_LIMIT} of 0a and above every other contender", _pods),
+        ("first pod after apply, idle", f"p50 ≤ {as_ms(FIRST_P50)}, p99 ≤ {as_ms(FIRST_P99)}", _first_pod),
+        ("last pod done → COMPLETED, idle", f"p99 ≤ {as_ms(END_P99)}", _end),
+        (
+            "writes to the job's own objects, n pods",
+            f"≤ n + {MORE_WRITES}, ≤ {EVENTS} Event, 0 reads in steady state, 0 writes to jobs at rest",
+            _writes,
+        ),
+        ("operator CPU per one-pod job", f"≤ {CPU_MS:.0f} ms", _cpu),
+        (
+            "RSS with 10,000 jobs and 20,000 pods known",
+            f"≤ {RSS_MIB:.0f} MiB, and within 20 % of its start after they are deleted",
+            _rss,
+        ),
+        (
+            "kill -9 with 10,000 jobs: first right write, all caught up",
+            f"≤ {FIRST_WRITE:.0f} s, ≤ {CAUGHT_UP:.0f} s",
+            _restart,
+        ),
+        ("growth from 1,000 to 10,000 live jobs", f"time per job within {GROWTH} ×", _growth),
+    ]
+    found = []
+    for name, target, check in checks:
+        seen = check(records)
+        found.append(Row(name, seen[0], target, seen[1]) if seen else Row(name, "not measured", target, None))
+    return found
+
+
+def as_ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
+
+
+def _jobs(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = ranges(records, "jobs_per_s", 1)
+    if OPERATOR not in found or WRITES not in found:
+        return None
+    ours = found[OPERATOR]
+    part = ours.median / found[WRITES].median
+    best, beaten = _best_other(found, ours)
+    return f"{ours.words} jobs/s, {part:.2f} of 0b{best}", part >= JOBS_OF_WRITES and beaten
+
+
+def _pods(records: Sequence[Record]) -> tuple[str, bool] | None:
+    words, held = [], True
+    for pods in shapes(records):
+        found = ranges(records, "pods_per_s", pods)
+        if pods < 20 or OPERATOR not in found or LIMIT not in found:
+            continue
+        part = found[OPERATOR].median / found[LIMIT].median
+        best, beaten = _best_other(found, found[OPERATOR])
+        held = held and part >= PODS_OF_LIMIT and beaten
+        words.append(f"at {pods}: {found[OPERATOR].words}, {part:.2f} of 0a{best}")
+    return ("; ".join(words), held) if words else None
+
+
+def _best_other(found: dict[str, Range], ours: Range) -> tuple[str, bool]:
+    """A claim needs ranges that do not overlap."""
+    others = {name: value for name, value in found.items() if name not in (OPERATOR, *BARE)}
+    if not others:
+        return "", True
+    name, best = max(others.items(), key=lambda item: item[1].median)
+    return f", {name} {best.words}", ours.least > best.most
+
+
+def _first_pod(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = of(records, "idle", contender=OPERATOR)
+    if not found:
+        return None
+    p50, p99 = found[-1]["first_pod_p50"], found[-1]["first_pod_p99"]
+    return f"p50 {as_ms(p50)}, p99 {as_ms(p99)}", p50 <= FIRST_P50 and p99 <= FIRST_P99
+
+
+def _end(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = of(records, "idle", contender=OPERATOR)
+    if not found:
+        return None
+    return f"p99 {as_ms(found[-1]['end_p99'])}", found[-1]["end_p99"] <= END_P99
+
+
+def _writes(records: Sequence[Record]) -> tuple[str, bool] | None:
+    busy = of(records, "throughput", contender=OPERATOR)
+    idle = of(records, "idle", contender=OPERATOR)
+    if not busy and not idle:
+        return None
+    above, events, reads = [], 0, 0
+    for record in [*busy, *idle]:
+        least, middle, most = record["writes"]["all"]
+        event = record["writes"].get("create events", [0, 0, 0])
+        above.append((least - event[2] - record["pods"], middle - event[1] - record["pods"], most - record["pods"]))
+        if event[2]:
+            above[-1] = (above[-1][0], above[-1][1], most - event[0] - record["pods"])
+        events = max(events, event[2])
+        reads += sum(record["reads"].values())
+    at_rest = sum(record["rest_job_writes"] + record["rest_reads"] for record in idle)
+    least, most = min(low for low, _, _ in above), max(high for _, _, high in above)
+    middle = median(value for _, value, _ in above)
+    rest = f", {at_rest} reads and writes at rest" if idle else ""
+    words = f"n + {least} … n + {most} (median n + {middle:g}), {events} Events at most, {reads} reads{rest}"
+    return words, most <= MORE_WRITES and events <= EVENTS and not reads and not at_rest
+
+
+def _cpu(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = ranges(records, "cpu_ms_per_job", 1).get(OPERATOR)
+    return (f"{found.words} ms", found.median <= CPU_MS) if found else None
+
+
+def _rss(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = of(records, "many")
+    if not found:
+        return None
+    at, after, idle = (found[-1][key] for key in ("rss_mib", "rss_after_mib", "rss_idle_mib"))
+    words = f"{at:.0f} MiB with {found[-1]['jobs']} jobs, {after:.0f} MiB afterwards ({idle:.0f} MiB at its start)"
+    return words, at <= RSS_MIB and after <= RSS_BACK * idle
+
+
+def _restart(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = of(records, "many")
+    if not found:
+        return None
+    first, all_of_it = found[-1]["restart_first_write"], found[-1]["restart_caught_up"]
+    words = f"{first:.1f} s, {all_of_it:.1f} s with {found[-1]['jobs']} jobs"
+    return words, first <= FIRST_WRITE and all_of_it <= CAUGHT_UP
+
+
+def _growth(records: Sequence[Record]) -> tuple[str, bool] | None:
+    found = of(records, "many")
+    if not found:
+        return None
+    record = found[-1]
+    words = (
+        f"{record['growth']:.2f} × ({record['first']['ms_per_job']:.1f} → {record['last']['ms_per_job']:.1f} ms a job; "
+        f"CPU {record['first']['cpu_ms_per_job']:.1f} → {record['last']['cpu_ms_per_job']:.1f} ms)"
+    )
+    return words, record["growth"] <= GROWTH
