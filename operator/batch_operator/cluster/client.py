@@ -8,8 +8,7 @@ nothing waits or repeats behind anybody's back.
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -91,6 +90,7 @@ class Client:
         self.credentials = credentials
         self._host = credentials.server
         self._rest: Any = RESTClientObject(credentials.configuration)
+        self._connection = _connection(self._rest)
         self._on_request = on_request
         self._user_agent = user_agent
 
@@ -213,7 +213,8 @@ class Client:
         resourceVersion that they applied gets it again.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity_seconds)
-        async with self._answer("watch", "GET", path, {**(params or {}), "watch": "true"}, timeout=timeout) as answer:
+        params = {**(params or {}), "watch": "true"}
+        async with await self._answer("watch", "GET", path, params, timeout=timeout) as answer:
             try:
                 rest = b""
                 async for chunk in answer.content.iter_any():
@@ -239,14 +240,13 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
-        async with self._answer(verb, method, path, params, body=body, headers=headers) as answer:
+        async with await self._answer(verb, method, path, params, body=body, headers=headers) as answer:
             try:
                 data = await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"{method} {path}: the answer was cut off: {_words(error)}") from error
         return _decoded(data, f"{method} {path}")
 
-    @asynccontextmanager
     async def _answer(
         self,
         verb: str,
@@ -257,10 +257,13 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer with its body unread; released, or closed if not read to its end."""
-        query = {key: str(value).lower() if isinstance(value, bool) else value for key, value in (params or {}).items()}
-        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+    ) -> aiohttp.ClientResponse:
+        """A successful answer with its body unread; to be used with `async with`, which releases it, or closes it if it
+        was not read to its end."""
+        url = f"{self._host}{path}"
+        if params:
+            query = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
+            url += f"?{urlencode(query)}"
         sent = {"Accept": _JSON, "Content-Type": _JSON, "User-Agent": self._user_agent, **(headers or {})}
         try:
             authorization = await self.credentials.authorization()
@@ -274,21 +277,50 @@ class Client:
         started = time.monotonic()
         code = 0
         try:
-            response = await self._rest.request(method, url, headers=sent, body=body, _request_timeout=timeout)
-            code = response.status
+            answer = await self._session.request(
+                method, url, headers=sent, data=_encoded(body), timeout=timeout, **self._connection
+            )
+            code = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {_words(error)}") from error
         finally:
             if self._on_request is not None:
                 self._on_request(verb, resource_of(path), str(code), time.monotonic() - started)
-        answer: aiohttp.ClientResponse = response.response
-        async with answer:
-            if code >= 400:
+        if code >= 400:
+            async with answer:
                 raise error_from_response(code, await _refusal(answer), retry_after=answer.headers.get("Retry-After"))
-            yield answer
+        return answer
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """The official client's. What its own `request` does beyond this is to write JSON with the json module, dear
+        for a pod or a ConfigMap, and to retry, which we do not want."""
+        if self._rest.pool_manager is None:
+            self._rest.pool_manager = self._rest._create_pool_manager()
+        session: aiohttp.ClientSession = self._rest.pool_manager
+        return session
 
 
 list_of = list  # `Client.list` hides the builtin inside the class
+
+
+def _connection(rest: Any) -> dict[str, Any]:
+    """How the official client connects, where its configuration says more than the URL."""
+    chosen = {
+        "server_hostname": rest.configuration.tls_server_name,
+        "proxy": rest.proxy,
+        "proxy_headers": rest.proxy_headers,
+    }
+    return {key: value for key, value in chosen.items() if value}
+
+
+def _encoded(body: Mapping[str, Any] | None) -> bytes | None:
+    if body is None:
+        return None
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # numbers beyond 64 bits, halves of characters, nesting beyond 254 levels: all legal JSON
+        return json.dumps(body).encode()
 
 
 async def _refusal(answer: aiohttp.ClientResponse) -> Any:

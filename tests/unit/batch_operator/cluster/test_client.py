@@ -61,6 +61,24 @@ async def test_create_posts_the_object(server: ScriptedServer, client: Client) -
     assert (server.seen[0].method, server.seen[0].body) == ("POST", {"kind": "Pod", "snow": "☃"})
 
 
+async def test_what_orjson_refuses_is_sent_all_the_same(server: ScriptedServer, client: Client) -> None:
+    deep: Any = "☃"
+    for _ in range(300):
+        deep = {"deeper": deep}
+    server.answers({}, status=201)
+    await client.create(PODS, deep)
+    assert server.seen[0].body == deep
+
+
+async def test_the_configuration_s_proxy_is_used(server: ScriptedServer) -> None:
+    configuration = Configuration(host="http://api.test")
+    configuration.proxy = server.url
+    server.answers({})
+    async with Client(Credentials(configuration)) as client:
+        await client.get(PODS)
+    assert server.seen[0].headers["Host"] == "api.test"
+
+
 async def test_update_puts_the_whole_object(server: ScriptedServer, client: Client) -> None:
     server.answers({})
     await client.update(f"{PODS}/a", {"metadata": {"resourceVersion": "7"}})
