@@ -16,7 +16,6 @@ import orjson
 
 from batch_operator.api import names
 from batch_operator.api.v1alpha1.batch_queue import decode_queue
-from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.metrics import Metrics
@@ -32,7 +31,7 @@ from batch_operator.handlers.keys import Key, is_urgent
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.steady_clock import SteadyClock
-from batch_operator.handlers.watches import register
+from batch_operator.handlers.watches import job_heard, register
 from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
 from tests.fakes.api_server import FakeAPIServer
 from tests.fakes.client import WRITES, FakeClient, Request
@@ -262,7 +261,7 @@ class SimulatedOperator:
     # -- what its watches bring
 
     def _job_heard(self, change: str | None, raw: Object) -> None:
-        self.seen.jobs.apply(change, decode_job(raw, self.seen.jobs.get(raw["metadata"]["uid"])))
+        job_heard(self.seen, change, raw)
 
     def _queue_heard(self, change: str | None, raw: Object) -> None:
         self.seen.queues.apply(change, decode_queue(raw))

@@ -3,6 +3,7 @@
 Also here: which job a change of a pod, of a node or of the registry concerns.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -25,9 +26,8 @@ def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQue
 
 def _fill_stores(registry: kopf.OperatorRegistry, seen: Observations) -> None:
     @kopf.on.event(names.GROUP, names.VERSION, "batchjobs", registry=registry)
-    async def batchjob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        known = seen.jobs.get(body["metadata"]["uid"])
-        seen.jobs.apply(type, decode_job(body, known))
+    async def batchjob_event(event: kopf.RawEvent, **_: Any) -> None:
+        job_heard(seen, event["type"], event["object"])  # as it came: kopf's views cost more than the reading
 
     @kopf.on.event(names.GROUP, names.VERSION, "pipelines", registry=registry)
     async def pipeline_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
@@ -40,6 +40,15 @@ def _fill_stores(registry: kopf.OperatorRegistry, seen: Observations) -> None:
     @kopf.on.event(names.GROUP, names.VERSION, "queues", registry=registry)
     async def queue_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         seen.queues.apply(type, decode_queue({**_plain(body), "status": dict(body.get("status") or {})}))
+
+
+def job_heard(seen: Observations, change: str | None, raw: Mapping[str, Any]) -> None:
+    """A word of the jobs' watch. The echo of our own write was read with its answer, and is not read again."""
+    meta = raw["metadata"]
+    known = seen.jobs.get(meta["uid"])
+    if known is None or known.resource_version != meta["resourceVersion"]:
+        known = decode_job(raw, known)
+    seen.jobs.apply(change, known)
 
 
 def _follow_stores(seen: Observations, queue: WorkQueue[Key]) -> None:

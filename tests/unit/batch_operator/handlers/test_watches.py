@@ -7,9 +7,9 @@ from batch_operator.api.report import Report
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.keys import Key
-from batch_operator.handlers.watches import register
+from batch_operator.handlers.watches import job_heard, register
 from batch_operator.snapshot import NodeRecord
-from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod
+from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod, make_raw_batchjob
 
 
 @pytest.fixture
@@ -33,6 +33,29 @@ async def test_a_job_is_enqueued_once_for_many_events(world: tuple[Observations,
     seen, queue = world
     for version in ("1", "2", "3"):
         seen.jobs.apply("MODIFIED", make_batchjob(resourceVersion=version))
+    assert await queued(queue) == [("team-a", "tep")]
+
+
+async def test_the_echo_of_our_own_write_is_not_read_again(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    answer = make_batchjob(resourceVersion="7")
+    seen.jobs.observe(answer)
+    await queued(queue)
+    job_heard(seen, "MODIFIED", make_raw_batchjob(resourceVersion="7"))
+    assert seen.jobs.get(JOB_UID) is answer
+    assert await queued(queue) == []
+    assert seen.jobs.resource_version == "7", "and yet the watch has come so far"
+
+
+async def test_any_other_version_is_read(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    job_heard(seen, "ADDED", make_raw_batchjob(resourceVersion="7"))
+    job_heard(seen, "MODIFIED", make_raw_batchjob(resourceVersion="8", status={"status": "RUNNING"}))
+    known = seen.jobs.get(JOB_UID)
+    assert known is not None
+    assert (known.resource_version, known.status.status) == ("8", "RUNNING")
+    job_heard(seen, "DELETED", make_raw_batchjob(resourceVersion="8"))
+    assert seen.jobs.get(JOB_UID) is None
     assert await queued(queue) == [("team-a", "tep")]
 
 
