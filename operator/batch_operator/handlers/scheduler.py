@@ -54,6 +54,7 @@ class Scheduler:
         self._displace_after = displace_after
         self._metrics = metrics
         self._entries: dict[str, Entry] = {}
+        self._made_of: dict[str, _Made] = {}
         self._holders: dict[str, Holder] = {}
         self._waiting = Waiting()
         self.telling = Telling(seen, queue, self._entries, now, clock)
@@ -63,6 +64,7 @@ class Scheduler:
         self._not_before = 0.0
         self._labels_used: dict[str, Mapping[str, str]] = {}
         self._lookouts: dict[str, str] = {}
+        self._nodes: tuple[Node, ...] | None = None
         seen.jobs.subscribe(self._job_changed)
         seen.pods.subscribe(self._pod_changed)
         seen.queues.subscribe(self._queue_changed)
@@ -112,20 +114,23 @@ class Scheduler:
 
     def _node_changed(self, old: NodeRecord | None, new: NodeRecord | None) -> None:
         if old is None or new is None or _offers(old) != _offers(new):
+            self._nodes = None
             self._wake()
 
     def _note(self, uid: str) -> None:
         """The job's entry as it is now."""
         if not uid:
             return
-        job, pods = self._seen.jobs.get(uid), self._seen.pods.by_owner(uid)
-        entry: Entry | None = queue_entry.orphaned(uid, pods)
-        if job is not None:
-            try:
-                entry = queue_entry.entry(job, pods, self._seen.pods_given_up, self._asks.get(uid))
-            except (ValueError, KeyError) as error:  # somebody wrote its ledger; its pods still hold what they hold
-                words = f"its ledger cannot be read: {shortened(str(error), 200)}"
-                log.warning(words, namespace=job.namespace, name=job.name, reason="UnreadableStatus")
+        job, pods, asks = self._seen.jobs.get(uid), self._seen.pods.by_owner(uid), self._asks.get(uid)
+        gone = tuple([pod.uid for pod in pods if pod.uid in self._seen.pods_given_up])
+        made_of = (job, pods, asks, gone)
+        if _is_same(self._made_of.get(uid), made_of):
+            return
+        entry = _entry(uid, job, pods, asks, gone)
+        if entry is None:
+            self._made_of.pop(uid, None)
+        else:
+            self._made_of[uid] = made_of
         before = self._entries.get(uid)
         if entry != before:
             self._keep(uid, before, entry)
@@ -249,6 +254,8 @@ class Scheduler:
             if holder is not None and holder.ending_since is None and uid not in seen.granted:
                 since = self._displaced_at[uid]
                 assumed[uid] = replace(holder, ending_since=since, preempted_for=displaced.preemptor)
+        if self._nodes is None:
+            self._nodes = tuple(_node(record) for record in seen.nodes.values() if _offers(record)[0])
         asked = [entry for uid in seen.granted if isinstance(entry := self._entries.get(uid), WaitingJob)]
         return Cluster(
             now=now,
@@ -256,7 +263,7 @@ class Scheduler:
             kinds=self._waiting.kinds(without=asked),
             holders=tuple((self._holders | assumed).values()),
             namespaces=self._labels_used,
-            nodes=tuple(_node(record) for record in seen.nodes.values() if _offers(record)[0]),
+            nodes=self._nodes,
             displace_after=self._displace_after,
         )
 
@@ -276,6 +283,28 @@ class Scheduler:
             self._wake()
         elif self._lookouts.get(job.namespace) == job.uid:
             self._queue.add_after((job.namespace, job.name), LABELS_AGE.total_seconds())
+
+
+_Made = tuple[BatchJob | None, tuple[PodRecord, ...], WaitingJob | None, tuple[str, ...]]
+"""What an entry is made of: the job, its pods, what it asks for, the uids of those of its pods whose node is gone."""
+
+
+def _is_same(before: _Made | None, now: _Made) -> bool:
+    """Records are never changed in place, so that the same ones make the same entry."""
+    return before is not None and before[0] is now[0] and before[1:] == now[1:]
+
+
+def _entry(
+    uid: str, job: BatchJob | None, pods: tuple[PodRecord, ...], asks: WaitingJob | None, gone: tuple[str, ...]
+) -> Entry | None:
+    if job is None:
+        return queue_entry.orphaned(uid, pods)
+    try:
+        return queue_entry.entry(job, pods, gone, asks)
+    except (ValueError, KeyError) as error:  # somebody wrote its ledger; its pods still hold what they hold
+        words = f"its ledger cannot be read: {shortened(str(error), 200)}"
+        log.warning(words, namespace=job.namespace, name=job.name, reason="UnreadableStatus")
+        return queue_entry.orphaned(uid, pods)
 
 
 def _assumed(granted: WaitingJob, entry: Entry | None, now: datetime) -> Holder:

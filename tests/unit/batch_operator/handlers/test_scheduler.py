@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batch_operator.api.v1alpha1.batch_queue import Stop
+from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.handlers.keys import Chore
 from batch_operator.reconcile import queue_entry
 from batch_operator.scheduling import turns
@@ -19,6 +20,31 @@ from tests.unit.batch_operator.handlers.queue_scene import PREEMPTS, Scene
 @pytest.fixture
 async def scene() -> Scene:
     return Scene()
+
+
+async def test_an_entry_is_made_anew_only_where_what_it_is_made_of_has_changed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    entry = queue_entry.entry
+
+    def counted(job: BatchJob, *given: Any) -> Any:
+        made.append(job.name)
+        return entry(job, *given)
+
+    monkeypatch.setattr(queue_entry, "entry", counted)
+    job = scene.holds("one", 2)
+    pod = pod_of(job, node="node-1")
+    scene.seen.pods.apply("ADDED", pod)
+    made.clear()
+    scene.scheduler.passed(job)
+    assert made == []
+    scene.seen.pods_given_up.add(pod.uid)
+    scene.scheduler.passed(job)
+    assert made == ["one"]
+    scene.seen.pods.apply("DELETED", replace(pod, resource_version="900"))
+    scene.holds("one", 2)
+    assert made == ["one"] * 3
 
 
 class TestGrants:
