@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from batch_operator.api import quantities
 from batch_operator.api.job_file import JobFile
@@ -203,12 +204,15 @@ def _podsets(asks: Mapping[str, PodRequest]) -> tuple[PodSet, ...]:
 def _podset(ask: PodRequest, count: int) -> PodSet:
     return PodSet(
         count=count,
-        requests=tuple(
-            sorted((resource, quantities.parse(amount)) for resource, amount in (ask.requests or {}).items())
-        ),
+        requests=_amounts(tuple(sorted((ask.requests or {}).items()))),
         node_selector=tuple(sorted((ask.node_selector or {}).items())),
         labels_above=tuple(sorted((ask.labels_above or {}).items())),
     )
+
+
+@lru_cache(maxsize=4096)
+def _amounts(asked: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((resource, quantities.parse(amount)) for resource, amount in asked)
 
 
 def _in_place(asks: Mapping[str, PodRequest], pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:

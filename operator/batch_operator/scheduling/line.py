@@ -59,17 +59,15 @@ class Line:
         quota = self.queue.quota
         self.levels = Levels({kind.first.priority for kind in self.kinds} | {h.priority for h in self.holders})
         self.shares = Shares(quota, self.queue.weights)
-        self._holder_needs = {holder.uid: self.shares.needs_of(holder) for holder in self.holders}
         self.free = list(quota.values())
         self.coming = [0] * len(quota)
         self.promised = [0] * len(quota)
         self._giving: dict[str, list[Holder]] = {}
+        self._count_holders()
         for holder in self.holders:
-            needs = self._holder_needs[holder.uid]
-            self.shares.add(holder.namespace, needs)
-            _take(self.free, needs)
             if holder.ending_since is None:
                 continue
+            needs = self.shares.needs_of(holder)
             if (due := holder.ending_since + holder.grace + ENDING_PATIENCE) > self.now:
                 self.wake_at.add(due)
                 _give(self.coming, needs)
@@ -79,6 +77,16 @@ class Line:
         self._hopeless: dict[str, int] = {}
         self._withheld: set[int] = set()
         self._making_room = MakingRoom(self.room) if self.room is not None else None
+
+    def _count_holders(self) -> None:
+        """Thousands hold the same: one sum for all of a namespace that are alike."""
+        alike: dict[tuple[str, str], list[Holder]] = {}
+        for holder in self.holders:
+            alike.setdefault((holder.namespace, holder.shape), []).append(holder)
+        for (namespace, _), holders in alike.items():
+            needs = tuple((place, len(holders) * amount) for place, amount in self.shares.needs_of(holders[0]))
+            self.shares.add(namespace, needs)
+            _take(self.free, needs)
 
     def needs_of(self, job: WaitingJob) -> Needs:
         return self.shares.needs_of(job)
@@ -239,7 +247,7 @@ class Line:
 
     def _displace(self, job: WaitingJob, victims: list[Holder]) -> tuple[str, ...]:
         for holder in victims:
-            _give(self.coming, self._holder_needs[holder.uid])
+            _give(self.coming, self.shares.needs_of(holder))
             if self.room is not None:
                 self.room.release(holder.uid)
             self.victims.append(
@@ -261,7 +269,7 @@ class Line:
         """Lowest priority, newest admitted."""
         if self._cheapest is None:
             self._cheapest = [
-                Candidate(self.levels.effective(h.priority, h.preemptions), h, self._holder_needs[h.uid])
+                Candidate(self.levels.effective(h.priority, h.preemptions), h, self.shares.needs_of(h))
                 for h in self.holders
                 if h.ending_since is None
             ]

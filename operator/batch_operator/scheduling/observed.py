@@ -7,6 +7,7 @@ record is made. Amounts are thousandths (api.quantities).
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 
 from batch_operator.api.v1alpha1.batch_queue import QueueRecord
@@ -32,6 +33,12 @@ class PodSet:
     """Labels that its node must have."""
     labels_above: tuple[tuple[str, int], ...] = ()
     """Labels whose number must be greater, as the node affinity's operator Gt."""
+
+
+@lru_cache(maxsize=4096)
+def _words(pods: tuple[PodSet, ...]) -> tuple[Mapping[str, int], str]:
+    """What they ask for in all, and their shape: thousands of jobs ask for the same, again at each of their changes."""
+    return total(pods), repr(pods)
 
 
 def total(pods: tuple[PodSet, ...]) -> dict[str, int]:
@@ -71,8 +78,9 @@ class WaitingJob:
     order: tuple[float, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "request", total(self.pods))
-        object.__setattr__(self, "shape", repr(self.pods))
+        request, shape = _words(self.pods)
+        object.__setattr__(self, "request", request)
+        object.__setattr__(self, "shape", shape)
         backs_off = self.not_before is not None
         risen = steps(self.preemptions)
         alike = (self.queue, self.namespace, self.priority, risen, self.suspended, backs_off, self.shape)
@@ -127,8 +135,9 @@ class Holder:
     """As a waiting job's."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "request", total(self.pods))
-        object.__setattr__(self, "shape", repr(self.pods))
+        request, shape = _words(self.pods)
+        object.__setattr__(self, "request", request)
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "unplaced", _without(self.pods, self.placed))
 
 

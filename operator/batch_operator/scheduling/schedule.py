@@ -4,6 +4,8 @@ Queues know nothing of each other. What is decided here has happened only once t
 keeps its quota until its pods are gone.
 """
 
+from collections import Counter
+
 from batch_operator.api.v1alpha1.batch_queue import Stop
 from batch_operator.scheduling.decisions import Decisions, Pending, QueueState, Victim, Why
 from batch_operator.scheduling.line import Line
@@ -102,9 +104,10 @@ def _decided(lines: dict[str, Line], standing: Standing) -> Decisions:
 def _state(line: Line) -> QueueState:
     resources = tuple(line.queue.quota)
     used = dict.fromkeys(resources, 0)
-    for holder in line.holders:
-        for resource, amount in holder.request.items():
+    alike = Counter(holder.shape for holder in line.holders)
+    for shape, request in {holder.shape: holder.request for holder in line.holders}.items():
+        for resource, amount in request.items():
             if resource in used:
-                used[resource] += amount
+                used[resource] += alike[shape] * amount
     free = {resource: line.queue.quota[resource] - amount for resource, amount in used.items()}
     return QueueState(sum(len(kind.jobs) for kind in line.kinds), len(line.holders), used, free)

@@ -5,6 +5,7 @@ So each field has a description (``kubectl explain``), and what CEL can check st
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -63,6 +64,7 @@ Quantity = Annotated[
 """A Kubernetes quantity: 4Gi, 500m, or a plain number."""
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(moment: datetime) -> str:
     """Whole seconds in UTC, as the API writes its timestamps."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
