@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import clusters
@@ -14,6 +15,10 @@ from tests.cluster.kubectl import Kubectl
 OF_THE_FIRST = ("tests/e2e/",)
 OF_THE_SECOND = ("tests/contract/", "tests/faults/")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+# How long an example takes says something of the machine, which may have much else to do, and nothing of the code.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 class OneProcessForACluster(LoadScopeScheduling):  # type: ignore[misc]  # the library has no types

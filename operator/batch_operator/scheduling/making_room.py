@@ -87,8 +87,6 @@ class _Nodes:
                     self._leave(entry[1], node, free, 1)
                     needed.append(entry)
             gone = [entry for entry in gone if entry not in needed]
-            for _, other in gone:
-                self._leave(other, node, free, 1)
             more = self._asked.slots(free) - slots
             slots += more
             for _, other in gone:

@@ -252,6 +252,12 @@ class TestPreemption:
         held = [on("half", 4, "a"), on("stays", 4, "a", priority=1), on("whole", 8, "b")]
         assert victims(self.found(*held, asked=big(2, 4))) == {"whole"}
 
+    def test_who_was_spared_is_counted_once(self) -> None:
+        """Of node a, 7 can come free: one pod, however the victims are put together."""
+        held = [on("spared", 1, "a", age=100), on("goes", 4, "a", age=200), on("more", 2, "a", age=300)]
+        other = [on("too", 4, "b", age=900), on("keep", 4, "b", priority=1), on("stay", 1, "a", priority=1)]
+        assert victims(self.found(*held, *other, asked=big(2, 4))) == {"goes", "too"}
+
     def test_two_share_what_one_gives_up(self) -> None:
         jobs = [waiting(uid, pods=big(1, 4), priority=1) for uid in ("v", "w")]
         held = [on("a", 8, "a", age=100), on("b", 8, "b", age=900)]
