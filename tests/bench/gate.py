@@ -5,7 +5,6 @@ those of the test's own watch: a third process, alike for both. Only their ratio
 tests/contract/test_bench_gate.py.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +18,7 @@ from tests.bench.contenders.bare import Bare
 from tests.bench.contenders.this_operator import ThisOperator
 from tests.bench.runs import Outcomes
 from tests.bench.submitter import Submitter
-from tests.bench.watching import follow
+from tests.bench.watching import following
 from tests.cluster import fake_nodes
 from tests.faults.upstream import Upstream, until
 
@@ -62,21 +61,19 @@ class TestDesk:
     async def seconds_of(self, contender: Contender, jobs: int) -> float:
         """From the first job that the watch shows to the last one's end."""
         path = contender.collection(self.namespace)
-        outcomes, opened = _Timed(contender), asyncio.Event()
+        outcomes = _Timed(contender)
         bodies = [contender.manifest(JOB_NAME % number, SHAPE) for number in range(jobs)]
-        watch = asyncio.create_task(follow(self.upstream, path, outcomes.seen, opened))
+        await until(lambda: self.upstream.exists(f"{path}?limit=1"), f"{path} is served")  # Established comes before
         try:
-            await opened.wait()
-            await contender.start(self, self.namespace, SHAPE)
-            submitter = await Submitter.start(self, path, bodies)
-            try:
-                await submitter.submit()
-                await outcomes.until(jobs, _SECONDS)
-            finally:
-                await submitter.end()
+            async with following(self.upstream, path, outcomes.seen):
+                await contender.start(self, self.namespace, SHAPE)
+                submitter = await Submitter.start(self, path, bodies)
+                try:
+                    await submitter.submit()
+                    await outcomes.until(jobs, _SECONDS)
+                finally:
+                    await submitter.end()
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
             await contender.stop()
             await self._empty(path)
         return outcomes.last - outcomes.first

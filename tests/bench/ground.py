@@ -216,7 +216,7 @@ async def ground(directory: Path) -> AsyncIterator[Ground]:
     state = State.of_checkout(PLACE)
     with exclusive(f"{PLACE.name}-bench", state.directory.parent):
         try:
-            await asyncio.to_thread(_up, state)
+            _up(state)  # not in a thread: one that goes on after a cancel would start what was just ended
             kubectl = local.kubectl_of(state)
             async with await Upstream.connect(str(kubectl.kubeconfig)) as upstream:
                 made = Ground(
@@ -228,7 +228,7 @@ async def ground(directory: Path) -> AsyncIterator[Ground]:
                 finally:
                     made.forget_accounts()
         finally:
-            await asyncio.to_thread(local.down, state, PLACE)
+            local.down(state, PLACE)
 
 
 def _up(state: State) -> None:

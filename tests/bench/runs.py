@@ -18,7 +18,7 @@ from tests.bench.contenders.operator_objects import SUCCEEDED
 from tests.bench.figures import Seen
 from tests.bench.ground import Ground
 from tests.bench.submitter import Submitted, Submitter
-from tests.bench.watching import follow
+from tests.bench.watching import following
 
 RUN_SECONDS = 600.0
 AFTERWARDS_SECONDS = 0.3
@@ -104,17 +104,11 @@ async def stage(ground: Ground, contender: Contender, shape: Shape) -> AsyncIter
     namespace = await ground.make_namespace()
     collection = contender.collection(namespace)
     outcomes = Outcomes(contender)
-    opened = asyncio.Event()
-    watch = None
     try:
         await contender.start(ground, namespace, shape)
-        watch = asyncio.create_task(follow(ground.upstream, collection, outcomes.seen, opened))
-        await asyncio.wait_for(opened.wait(), 30.0)
-        yield Stage(ground, contender, namespace, shape, outcomes, ground.audit())
+        async with following(ground.upstream, collection, outcomes.seen):
+            yield Stage(ground, contender, namespace, shape, outcomes, ground.audit())
     finally:
-        if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
         await contender.stop()
         await ground.limit_controller_manager(Limits.TUNED)
         await ground.empty(namespace, collection)

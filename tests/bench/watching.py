@@ -1,7 +1,8 @@
 """A list and the watch that follows it, raw, for the benchmark's own clients (the harness and the bare scripts)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
@@ -31,6 +32,24 @@ async def follow(upstream: Upstream, path: str, seen: Seen, opened: asyncio.Even
                 version = await _read(answer, seen, version)
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionError):
             continue
+
+
+@asynccontextmanager
+async def following(upstream: Upstream, path: str, seen: Seen) -> AsyncIterator[asyncio.Task[None]]:
+    """The same beside the body, which begins once nothing can be missed. A watch that cannot begin raises; one that
+    breaks later is the task's error."""
+    opened = asyncio.Event()
+    watch = asyncio.create_task(follow(upstream, path, seen, opened))
+    begun = asyncio.create_task(opened.wait())
+    try:
+        await asyncio.wait([watch, begun], return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            await watch
+        yield watch
+    finally:
+        watch.cancel()
+        begun.cancel()
+        await asyncio.gather(watch, begun, return_exceptions=True)
 
 
 async def _read(answer: aiohttp.ClientResponse, seen: Seen, version: str) -> str:

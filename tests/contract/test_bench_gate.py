@@ -26,6 +26,10 @@ async def test_the_operator_is_near_the_bare_script_with_its_own_writes(
         for _ in range(PAIRS):
             bare, operator = [await desk.seconds_of(contender, JOBS) for contender in desk.contenders()]
             parts.append(round(bare / operator, 2))
+            print(f"the operator's speed in parts of the bare script's: {parts}", flush=True)
+            if len(parts) == 2 and (min(parts) >= LEAST_PART or max(parts) < LEAST_PART):
+                break  # the third could not move the median across
     record_property("operator's speed in parts of the bare script's", parts)
-    print(f"the operator's speed in parts of the bare script's: {parts}")
-    assert median(parts) >= LEAST_PART, f"of three pairs {parts}: the operator has become slow; make bench says where"
+    assert median(parts) >= LEAST_PART, (
+        f"{parts} of the bare script: the operator has become slow; make bench says where"
+    )

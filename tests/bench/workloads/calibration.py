@@ -10,7 +10,7 @@ from tests.bench.figures import job_of
 from tests.bench.ground import NODES, Ground
 from tests.bench.runs import AFTERWARDS_SECONDS, Record
 from tests.bench.submitter import Submitter
-from tests.bench.watching import follow
+from tests.bench.watching import following
 
 _SECONDS = 300.0
 
@@ -30,7 +30,7 @@ async def kwok(ground: Ground, pods: int) -> Record:
         for number in range(pods)
     ]
     succeeded: set[str] = set()
-    opened, done = asyncio.Event(), asyncio.Event()
+    done = asyncio.Event()
 
     def seen(kind: str, pod: Object) -> None:
         if pod["status"].get("phase") == "Succeeded":
@@ -39,20 +39,17 @@ async def kwok(ground: Ground, pods: int) -> Record:
                 done.set()
 
     log = ground.audit()
-    watch = asyncio.create_task(follow(ground.upstream, path, seen, opened))
     try:
-        await opened.wait()
-        submitter = await Submitter.start(ground, path, bodies)
-        try:
-            await submitter.submit()
-            await asyncio.wait_for(done.wait(), _SECONDS)
-        finally:
-            await submitter.end()
+        async with following(ground.upstream, path, seen):
+            submitter = await Submitter.start(ground, path, bodies)
+            try:
+                await submitter.submit()
+                await asyncio.wait_for(done.wait(), _SECONDS)
+            finally:
+                await submitter.end()
         await asyncio.sleep(AFTERWARDS_SECONDS)
         entries = [e for e in log.new() if e.namespace == namespace and e.is_write and e.held and job_of(e.name)]
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
         await ground.empty(namespace)
     began = min(e.received for e in entries if e.resource == "pods")
     ended = max(e.done for e in entries if e.resource == "pods/status")
