@@ -9,14 +9,15 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar, cast
 
 import orjson
 
 from batch_operator.api.v1alpha1.pipeline import Component, Storage
-from batch_operator.api.v1alpha1.schema_types import Policy
+from batch_operator.api.v1alpha1.schema_types import ApiModel, Policy
 
+_Part = TypeVar("_Part", bound=ApiModel)
 MAX_CONTENT = 16 * 1024 * 1024
 """More is never unpacked: a ConfigMap that somebody replaced may hold 1 MiB that unpacks to a gigabyte."""
 
@@ -36,7 +37,7 @@ class JobFile:
 
     @classmethod
     def encode(cls, document: Mapping[str, Any]) -> "JobFile":
-        content = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        content = _canonical(document)
         return cls(content, hashlib.sha256(content).hexdigest(), document)
 
     @classmethod
@@ -64,15 +65,15 @@ class JobFile:
 
     @cached_property
     def components(self) -> Mapping[str, Component]:
-        return {name: Component.model_validate(raw) for name, raw in self.document["components"].items()}
+        return {name: _part(Component, _canonical(raw)) for name, raw in self.document["components"].items()}
 
     @cached_property
     def storage(self) -> Storage:
-        return Storage.model_validate(self.document["storage"])
+        return _part(Storage, _canonical(self.document["storage"]))
 
     @cached_property
     def retry_policy(self) -> Policy:
-        return Policy.model_validate(self.document["retry_policy"])
+        return _part(Policy, _canonical(self.document["retry_policy"]))
 
     @cached_property
     def numbers(self) -> Mapping[str, tuple[int, ...]]:
@@ -99,3 +100,17 @@ class JobFile:
         asked = int(self.document["parameters"][component]["parallelism"])
         numbers = self.numbers.get(component)
         return asked if numbers is None else min(asked, len(numbers))
+
+
+def _canonical(document: object) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def _part(kind: type[_Part], written: bytes) -> _Part:
+    return cast(_Part, _read(kind, written))
+
+
+@lru_cache(maxsize=256)
+def _read(kind: type[ApiModel], written: bytes) -> ApiModel:
+    """A pipeline's jobs all bring the same components, storage and policy."""
+    return kind.model_validate(orjson.loads(written))

@@ -52,12 +52,14 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
         return False
     if plan.expired or plan.expired_configmap or ((plan.deletes or plan.pods) and plan.status is None):
         await _refuse_if_stale(client, seen, job)
-    await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
+    if plan.expired:
+        await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
     if plan.expired_configmap:
         await _delete_configmap(client, job)
     if plan.status is not None:
         await _write_status(client, seen, job, plan)
-    await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
+    if plan.deletes:
+        await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
     try:
         if plan.configmap is not None and plan.job_file is not None:
             await _create_configmap(client, job, plan.configmap, plan.job_file.sha256)

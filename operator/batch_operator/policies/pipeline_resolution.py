@@ -5,6 +5,7 @@ the latest published one counts: of the namespace if it has any of that key, els
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import semver
 
@@ -24,7 +25,7 @@ def resolve(
     if not of_key:
         return Stalled(Reason.PIPELINE_NOT_FOUND, f"pipeline_key '{key}' not found in registry", _SUGGESTION)
     usable = of_key if pinned else [p for p in of_key if p.spec.get("status") == "published"]
-    usable = [pipeline for pipeline in usable if semver.Version.is_valid(str(pipeline.spec.get("version")))]
+    usable = [pipeline for pipeline in usable if _parsed(str(pipeline.spec.get("version"))) is not None]
     if version is not None:
         usable = [pipeline for pipeline in usable if pipeline.spec.get("version") == version]
     if not usable:
@@ -53,4 +54,12 @@ def _not_usable(of_key: Sequence[PipelineRecord], key: str, version: str | None)
 
 def _precedence(pipeline: PipelineRecord) -> tuple[semver.Version, str]:
     version = str(pipeline.spec.get("version"))
-    return semver.Version.parse(version), version
+    parsed = _parsed(version)
+    assert parsed is not None, "those that are no versions are not usable"
+    return parsed, version
+
+
+@lru_cache(maxsize=1024)
+def _parsed(version: str) -> semver.Version | None:
+    """None: it is none. Every job asks for all versions of its pipeline again."""
+    return semver.Version.parse(version) if semver.Version.is_valid(version) else None

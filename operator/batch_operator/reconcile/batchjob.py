@@ -4,8 +4,13 @@ It advances only on what was observed, never on what was requested: a lost write
 handlers.reconciler for every key that the workqueue hands out.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, ComponentLedger, Ledger
@@ -136,7 +141,7 @@ def _resolve(job: BatchJob, seen: JobSnapshot, version: str | None, *, pinned: b
     if isinstance(found, Stalled):
         return found
     try:
-        pipeline = PipelineSpec.model_validate(found.spec)
+        pipeline = _pipeline(found.spec)
     except ValueError as problem:
         message = f"pipeline '{found.key}' (object {found.name}) cannot be read: {problem}"
         return Stalled(Reason.INVALID_PIPELINE, message, "The pipeline's owner must publish a valid version.")
@@ -151,6 +156,21 @@ def _resolve(job: BatchJob, seen: JobSnapshot, version: str | None, *, pinned: b
         return parameters
     files = inputs_policy.number(job.spec, pipeline)
     return job_document.job_file(job, found.spec, parameters, files.numbered, files.references)
+
+
+def _pipeline(spec: Mapping[str, Any]) -> PipelineSpec:
+    """Raises ValueError."""
+    try:
+        written = orjson.dumps(spec)
+    except TypeError:  # a number beyond 64 bits
+        return PipelineSpec.model_validate(spec)
+    return _read_pipeline(written)
+
+
+@lru_cache(maxsize=64)
+def _read_pipeline(written: bytes) -> PipelineSpec:
+    """Every job of a pipeline brings the same."""
+    return PipelineSpec.model_validate(orjson.loads(written))
 
 
 def _rebuilt(job: BatchJob, status: BatchJobStatus, seen: JobSnapshot) -> JobFile | None:

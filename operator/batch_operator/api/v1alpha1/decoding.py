@@ -1,7 +1,7 @@
 """Objects as the API server sends them -> models. Total: what cannot be read becomes a job that says so."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -69,22 +69,19 @@ def _share_field_sets(model: ApiModel) -> None:
     """Of the model and of all in it."""
     _share_field_set(model)
     for value in model.__dict__.values():
-        for part in _parts(value):
-            _share_field_sets(part)
+        if isinstance(value, ApiModel):
+            _share_field_sets(value)
+        elif isinstance(value, list | dict):
+            _share_parts(value)
 
 
-def _parts(value: object) -> Iterator[ApiModel]:
-    """Models in a field's value: itself, in a list, in a dict, in a dict of lists. Free-form values have none."""
-    if isinstance(value, ApiModel):
-        yield value
-    elif isinstance(value, list):
-        yield from (item for item in value if isinstance(item, ApiModel))
-    elif isinstance(value, dict):
-        for item in value.values():
-            if isinstance(item, ApiModel):
-                yield item
-            elif isinstance(item, list):
-                yield from (part for part in item if isinstance(part, ApiModel))
+def _share_parts(value: list[object] | dict[str, object]) -> None:
+    """Models are in lists, in dicts, in dicts of lists. Free-form values have none."""
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, ApiModel):
+            _share_field_sets(item)
+        elif isinstance(item, list) and isinstance(value, dict):
+            _share_parts(item)
 
 
 _TRACKERS = (

@@ -1,6 +1,7 @@
 """A job's course for tests: pass after pass, with the pods that the plans made and what has become of them."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -100,7 +101,7 @@ class Course:
 
     def rewritten(self, change: Callable[[dict[str, Any]], object]) -> "Course":
         """The stored status is changed in place: by another version, or with another clock."""
-        raw = as_written(self.status)
+        raw = deepcopy(dict(as_written(self.status)))
         change(raw)
         self.job = self.job.model_copy(update={"status": BatchJobStatus.model_validate(raw)})
         return self

@@ -42,6 +42,12 @@ class TestFirstSight:
         assert is_true(status.conditions, ConditionType.ADMITTED)
         assert plan.event is None, "a job without trouble has one Event, at its end"
 
+    def test_a_pipeline_that_changes_under_its_name_and_version_is_read_again(self) -> None:
+        for image in ("example.org/one:1", "example.org/two:1"):
+            components = {"worker": {"image": image, "max_parallelism": 8}}
+            plan = reconcile(make_batchjob(), make_snapshot(pipelines=(make_pipeline(components=components),)), NOW)
+            assert plan.pods[0]["spec"]["containers"][0]["image"] == image
+
     def test_makes_a_pod_for_each_index_with_its_block_of_inputs(self) -> None:
         plan = reconcile(make_batchjob(), make_snapshot(), NOW)
         assert [p["metadata"]["annotations"]["batch-operator.dev/inputs"] for p in plan.pods] == ["0-1", "2-3"]
