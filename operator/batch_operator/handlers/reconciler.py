@@ -77,6 +77,7 @@ class Reconciler:
             result = "conflict"
             raise
         finally:
+            self.scheduler.telling.tried(job.uid)
             self.metrics.reconciled(result, time.perf_counter() - started)
         return again
 

@@ -20,7 +20,9 @@ from batch_operator.scheduling import turns
 from batch_operator.scheduling.decisions import Decisions
 from batch_operator.scheduling.observed import Holder, WaitingJob
 
-MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 3.0
+MOVES_PER_SECOND, MOVES_AT_ONCE = 13.0, 1.0
+UNDER_WAY_AT_MOST = 2
+"""Their passes may wait behind those of ten thousand new jobs, and would then all write at the same time."""
 QUEUES_PER_SECOND, QUEUES_AT_ONCE = 2.0, 2.0
 """Places told anew, and Queues' statuses: together no more than 20 in any second (design section 3)."""
 QUEUE_SECONDS = 1.0
@@ -57,6 +59,8 @@ class Telling:
         self._in_round: set[str] = set()
         self._left = 0
         """So many of the round are still to be compared with the last decisions."""
+        self._under_way: set[str] = set()
+        """Who may tell, and has had no pass since."""
         self._front_is_due = True
         self._has_old_words = False
         self._queue_written: dict[str, float] = {}
@@ -86,8 +90,11 @@ class Telling:
             uid = self._fronts[0] if front else self._round[0]
             known = uid in self._seen.telling or (not front and uid in self._at_front)
             if not known and self._has_news(decisions, uid, now):
+                if len(self._under_way) >= UNDER_WAY_AT_MOST:
+                    return 1 / MOVES_PER_SECOND
                 if not self._moves.take():
                     return self._moves.seconds_to_next()
+                self._under_way.add(uid)
                 entry = self._entries[uid]
                 self._seen.telling.add(uid)
                 self._queue.add((entry.namespace, entry.name))
@@ -112,6 +119,10 @@ class Telling:
             self._in_round.add(uid)
             self._round.append(uid)
 
+    def tried(self, uid: str) -> None:
+        """The job had a pass, well or not; one that failed tells when it is repeated."""
+        self._under_way.discard(uid)
+
     def told(self, uid: str) -> None:
         """A pass over the job went well: whatever it was to tell is written."""
         if uid in self._seen.telling:
@@ -121,6 +132,7 @@ class Telling:
 
     def forget(self, uid: str) -> None:
         """The job is gone."""
+        self._under_way.discard(uid)
         self._seen.telling.discard(uid)
 
     def _has_news(self, decisions: Decisions, uid: str, now: datetime) -> bool:

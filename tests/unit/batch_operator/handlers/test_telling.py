@@ -8,7 +8,7 @@ import pytest
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.handlers.keys import Chore, QueueKey
-from batch_operator.handlers.telling import MOVES_PER_SECOND, READ_AT_ONCE
+from batch_operator.handlers.telling import MOVES_PER_SECOND, READ_AT_ONCE, UNDER_WAY_AT_MOST
 from batch_operator.reconcile import status as statuses
 from batch_operator.scheduling import turns
 from tests.builders import make_queued_job
@@ -26,6 +26,7 @@ def _told(scene: Scene, job: BatchJob) -> BatchJob:
     assert turn is not None
     job = scene.heard(job.model_copy(update={"status": statuses.queued(job.status, turn, scene.clock.now())}))
     scene.scheduler.passed(job)
+    scene.scheduler.telling.tried(job.uid)
     return job
 
 
@@ -74,6 +75,18 @@ class TestTelling:
             scene.cycle()
         behind = [name for name in names if name >= "job-00080"]
         assert 100 <= len(behind) <= 300, "about every second one that is told"
+
+    async def test_passes_that_wait_behind_others_do_not_pile_up(self) -> None:
+        scene = self.line(100)
+        for _ in range(50):
+            scene.scheduler.telling.tell()
+            scene.clock.advance(0.1)
+        assert len(scene.seen.telling) == UNDER_WAY_AT_MOST
+        failed = next(iter(scene.seen.telling))
+        scene.scheduler.telling.tried(failed)
+        scene.scheduler.telling.tell()
+        assert len(scene.seen.telling) == UNDER_WAY_AT_MOST + 1, "one whose pass fails again and again holds up nobody"
+        assert failed in scene.seen.telling, "and tells once it succeeds"
 
     async def test_an_unread_namespace_is_no_reason_to_tell(self) -> None:
         scene = Scene(selector=LabelSelector(match_labels={"tier": "gold"}))
