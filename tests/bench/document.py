@@ -19,5 +19,6 @@ def write(records: Sequence[Record], page: Path = PAGE, drawing: Path = PICTURE)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise LookupError(f"{page} has no lines {BEGIN} and {END}, between which the figures go")
-    page.write_text(f"{before}{BEGIN}\n{tables.tables(records)}\n{END}{after}")
+    shown = f"![Throughput by contender]({drawing.name})"
+    page.write_text(f"{before}{BEGIN}\n{shown}\n\n{tables.tables(records)}\n{END}{after}")
     drawing.write_text(picture.draw(records))

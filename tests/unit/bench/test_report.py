@@ -154,6 +154,7 @@ def test_the_page_is_written_between_its_markers_and_nowhere_else(tmp_path: Path
     text = page.read_text()
     assert text.startswith(f"before\n{document.BEGIN}\n")
     assert text.endswith(f"\n{document.END}\nafter\n")
+    assert "](performance.svg)" in text
     assert "old" not in text
     assert drawing.read_text().startswith("<svg ")
     page.write_text("no markers")
