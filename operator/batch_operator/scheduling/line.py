@@ -192,13 +192,17 @@ class Line:
 
     def _kept_on_nodes(self, job: WaitingJob, victims: list[str] | tuple[()], early: list[str]) -> list[int] | None:
         """By place, how much of what is free now it takes; None: the nodes have no room for it."""
-        most = [0] * len(self.free)
-        for place, amount in self.needs_of(job):
-            most[place] = amount
+        most = self._by_place(job)
         if self.room is None:
             return most
         kept = self.room.promise(job.pods, victims, early)
         return None if kept is None else self._on_nodes(kept, most)
+
+    def _by_place(self, job: WaitingJob) -> list[int]:
+        amounts = [0] * len(self.free)
+        for place, amount in self.needs_of(job):
+            amounts[place] = amount
+        return amounts
 
     def _on_nodes(self, kept: Mapping[str, int], most: list[int]) -> list[int]:
         assert self.room is not None, "asked where nodes count"
@@ -286,9 +290,7 @@ class Line:
             return
         held: dict[str, int] = {}
         resources = list(self.queue.quota)
-        most = [0] * len(self.free)
-        for place, amount in self.needs_of(job):
-            most[place] = amount
+        most = self._by_place(job)
         if self.room is not None:  # the rest is held by what has to end there
             most = self._on_nodes(self.room.reserve(job.pods), most)
         for place, amount in self.needs_of(job):
