@@ -57,49 +57,35 @@ containerStatuses:
 
 def finish_stage() -> dict[str, Any]:
     """The Stage that ends our pods; its selector is disjoint from the stock pod-ready and pod-delete."""
-    return {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "Stage",
-        "metadata": {"name": "batch-operator-pod-finish"},
-        "spec": {
-            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
-            "selector": {
-                "matchLabels": {"app.kubernetes.io/managed-by": "batch-operator"},
-                "matchExpressions": [
-                    {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
-                    {"key": ".status.phase", "operator": "In", "values": ["Running"]},
-                    {"key": f'.metadata.annotations["{_PREFIX}/duration"]', "operator": "Exists"},
-                ],
-            },
-            "delay": {
-                "durationMilliseconds": 0,
-                "durationFrom": {"expressionFrom": f'.metadata.annotations["{_PREFIX}/duration"]'},
-            },
-            "next": {"statusTemplate": _FINISH_TEMPLATE % {"p": _PREFIX}},
-        },
-    }
+    duration = f'.metadata.annotations["{_PREFIX}/duration"]'
+    ours = {"matchLabels": {"app.kubernetes.io/managed-by": "batch-operator"}}
+    return _ending("batch-operator-pod-finish", duration, duration, **ours)
 
 
 def image_stage() -> dict[str, Any]:
     """The Stage that ends the benchmark's pods, by their image's tag."""
     image = ".spec.containers[0].image"
+    timed = f'{image} | select(startswith("{TIMED_IMAGE}:")) | select(. != "{ENDLESS_IMAGE}")'
+    return _ending("bench-pod-finish", timed, f'{image} | split(":")[1]')
+
+
+def _ending(name: str, where: str, duration: str, **more: Any) -> dict[str, Any]:
+    """A Stage that ends running pods of which the expression `where` finds something; `more`: of its selector."""
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",
-        "metadata": {"name": "bench-pod-finish"},
+        "metadata": {"name": name},
         "spec": {
             "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
             "selector": {
+                **more,
                 "matchExpressions": [
                     {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
                     {"key": ".status.phase", "operator": "In", "values": ["Running"]},
-                    {
-                        "key": f'{image} | select(startswith("{TIMED_IMAGE}:")) | select(. != "{ENDLESS_IMAGE}")',
-                        "operator": "Exists",
-                    },
+                    {"key": where, "operator": "Exists"},
                 ],
             },
-            "delay": {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": f'{image} | split(":")[1]'}},
+            "delay": {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": duration}},
             "next": {"statusTemplate": _FINISH_TEMPLATE % {"p": _PREFIX}},
         },
     }
