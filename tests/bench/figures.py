@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
+from batch_operator.snapshot import RuleSettings
 from tests.bench.audit import Entry
 from tests.bench.contender import ACCOUNTS
 
 SUBMITTER = f"system:serviceaccount:{ACCOUNTS}:submitter"
 KWOK = "kwok"
 _JOB = re.compile(r"job-\d{5}")
-_PODS = frozenset({"pods"})
+PLANNED_WRITES = 4
+"""For a job, beside its pods and an Event: its ConfigMap; the patches that admit it, say that it runs, and end it."""
+PROGRESS_SECONDS = RuleSettings().progress_interval.total_seconds()
+ADMISSION_SECONDS = 1.0
+"""From the status that admits a job, in whole seconds, until its first pod is there, at most."""
 
 
 @dataclass
@@ -127,10 +132,30 @@ def nearest_rank(values: Iterable[float], part: float) -> float:
     return ordered[max(ceil(part * len(ordered)), 1) - 1] if ordered else 0.0
 
 
+def above_pods(seen: Seen, pods: int) -> tuple[tuple[int, int, int], int]:
+    """Writes for a job beside those of its pods and Events: ((least, median, most), how many of all are unexplained:
+    beyond those planned, and one patch for each interval of progress that a job ran)."""
+    found, unexplained = [], 0
+    for job, counts in seen.writes.items():
+        if not job:
+            continue
+        writes = sum(count for kind, count in counts.items() if kind != "create events") - pods
+        times = seen.jobs[job]
+        ran = times.ended - times.first_pod + ADMISSION_SECONDS
+        found.append(writes)
+        unexplained += max(writes - PLANNED_WRITES - int(ran / PROGRESS_SECONDS), 0)
+    return _spread(found), unexplained
+
+
 def spread(writes: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[int, int, int]]:
     """(least, median, most) of each kind of write over the jobs, and of "all" together."""
     jobs = [counts for job, counts in writes.items() if job]
     kinds = sorted({kind for counts in jobs for kind in counts})
-    table = {kind: sorted(counts.get(kind, 0) for counts in jobs) for kind in kinds}
-    table["all"] = sorted(sum(counts.values()) for counts in jobs)
-    return {kind: (counts[0], counts[len(counts) // 2], counts[-1]) for kind, counts in table.items() if counts}
+    table = {kind: [counts.get(kind, 0) for counts in jobs] for kind in kinds}
+    table["all"] = [sum(counts.values()) for counts in jobs]
+    return {kind: _spread(counts) for kind, counts in table.items() if counts}
+
+
+def _spread(counts: Iterable[int]) -> tuple[int, int, int]:
+    ordered = sorted(counts) or [0]
+    return ordered[0], ordered[len(ordered) // 2], ordered[-1]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.bench import machine
 from tests.bench.audit import AuditLog
 from tests.bench.contender import ACCOUNTS, GPU, Limits, Object
 from tests.bench.processes import cpu_seconds
@@ -55,7 +56,10 @@ _CONTROLLER_MANAGER = {
 PROFILE = Profile(
     audit_policy=AUDIT_POLICY,
     flags={
-        "kube-apiserver": {"audit-log-maxsize": "0"},
+        "kube-apiserver": {
+            "audit-log-maxsize": "1000000",  # MiB; 0 means 100, and a log that begins anew in a run loses its times
+            "delete-collection-workers": "8",  # between the runs
+        },
         "kube-controller-manager": {
             **_CONTROLLER_MANAGER[Limits.TUNED],
             "terminated-pod-gc-threshold": "0",
@@ -64,6 +68,8 @@ PROFILE = Profile(
         },
         "kube-scheduler": {"kube-api-qps": "5000", "kube-api-burst": "10000", "leader-elect": "false"},
     },
+    # of 2 cores, Go's collectors would else take a sixth, from all contenders alike
+    environment={"GOGC": "400", "GOMEMLIMIT": str(machine.memory_bytes() // 4)},
     kwok_configuration=fake_nodes.bench_configuration_text,
 )
 
@@ -115,18 +121,23 @@ class Ground:
         await until(lambda: self.upstream.exists(account), f"the service account of {name}")
         return name
 
-    async def empty(self, namespace: str, *collections: str) -> None:
-        """Deletes all that is in it, jobs first, so that nobody makes their pods anew; returns when it is gone.
+    async def empty(self, namespace: str, *collections: str, controlled: bool = False) -> None:
+        """Deletes all that is in it; returns when it is gone. `collections`: of jobs, whose controller still runs where
+        they are `controlled`, and would make their pods anew.
 
-        The namespace itself stays: its own deletion takes 20 s, in which the controller manager works for nobody.
+        Pods go before their jobs where nobody minds: else the garbage collector deletes them one by one. The namespace
+        itself stays: its own deletion takes 20 s, in which the controller manager works for nobody.
         """
-        for path in (*collections, f"/apis/batch/v1/namespaces/{namespace}/jobs"):
+        batch_jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"  # their controller always runs
+        for path in (*(collections if controlled else ()), batch_jobs):
             await self._delete_all(f"{path}?limit={DELETED_AT_ONCE}&propagationPolicy=Background")
         core = f"/api/v1/namespaces/{namespace}"
         await self._delete_all(f"{core}/pods?limit={DELETED_AT_ONCE}&gracePeriodSeconds=0")
         for kind in ("services", "events"):
             await self._delete_all(f"{core}/{kind}?limit={DELETED_AT_ONCE}")
         await self._delete_all(f"{core}/configmaps?limit={DELETED_AT_ONCE}&fieldSelector=metadata.name!={_ROOT_CA}")
+        for path in collections:
+            await self._delete_all(f"{path}?limit={DELETED_AT_ONCE}&propagationPolicy=Background")
 
     def audit(self) -> AuditLog:
         """From now on."""

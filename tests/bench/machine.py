@@ -1,4 +1,4 @@
-"""Where it ran, and with what: the record that begins a directory of records. Called by __main__."""
+"""Where it ran, and with what: the record that begins a directory of records. Called by __main__, and by ground."""
 
 import os
 import platform
@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.bench.contenders.jobset import program
 from tests.bench.records import Record
 from tests.cluster.binaries import KUBERNETES
 from tests.cluster.layout import CHECKOUT
@@ -19,7 +20,7 @@ def describe() -> Record:
         "workload": "machine",
         "cores": os.cpu_count(),
         "processor": _processor(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "memory_gib": round(memory_bytes() / 2**30),
         "kernel": f"{platform.system()} {platform.release()}",
         "load": [round(load, 2) for load in os.getloadavg()],
         "versions": {
@@ -28,10 +29,15 @@ def describe() -> Record:
             "Kubernetes": KUBERNETES,
             "etcd": _module("kubernetes", "go.etcd.io/etcd/server/v3"),
             "kwok": _module("kwok", "sigs.k8s.io/kwok"),
+            "JobSet": program.version().removeprefix("v"),
             "kopf": version("kopf"),
             "aiohttp": version("aiohttp"),
         },
     }
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _processor() -> str:

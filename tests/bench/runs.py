@@ -122,6 +122,7 @@ def measured(seen: Seen, jobs: int, shape: Shape) -> Record:
             f"the audit log has the whole of {sum(bool(t.ended) for t in seen.jobs.values())} of {jobs} jobs"
         )
     seconds = ended - began
+    above, unexplained = figures.above_pods(seen, shape.pods)
     return {
         "jobs": jobs,
         "pods": shape.pods,
@@ -129,6 +130,8 @@ def measured(seen: Seen, jobs: int, shape: Shape) -> Record:
         "jobs_per_s": jobs / seconds,
         "pods_per_s": jobs * shape.pods / seconds,
         "writes": figures.spread(seen.writes),
+        "above_pods": above,
+        "unexplained_writes": unexplained,
         "other_writes": dict(seen.writes.get("", {})),
         "refused": dict(seen.refused),
         "reads": dict(seen.reads),

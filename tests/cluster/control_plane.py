@@ -6,7 +6,7 @@ ourselves (kwokctl would signal whatever process has the pid by then).
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ _AUDIT_POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [Request
 
 @dataclass(frozen=True)
 class Profile:
-    """How a cluster of another purpose (the benchmark's) differs from the ordinary one. `flags`: by component, over
-    those that it has."""
+    """How a cluster of another purpose (the benchmark's) differs from the ordinary one. `flags`: by component, after
+    those that it has: none that may be given several times."""
 
     audit_policy: str = _AUDIT_POLICY
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of every program, beside its own."""
     kwok_configuration: Callable[[Path], str] = fake_nodes.configuration_text
     """kwok's options and Stages, from its own stages' path."""
 
@@ -40,7 +42,7 @@ def configuration(layout: Layout, binaries: Path, with_node: bool, profile: Prof
     ports = layout.ports
 
     def more(component: str) -> list[dict[str, Any]]:
-        return _flags(dict(profile.flags.get(component, {})), override=True)
+        return _flags(dict(profile.flags.get(component, {})))
 
     apiserver = {"service-cluster-ip-range": layout.service_range}
     if with_node:
@@ -95,6 +97,7 @@ def configuration(layout: Layout, binaries: Path, with_node: bool, profile: Prof
 
 
 def _flags(values: dict[str, str], override: bool = False) -> list[dict[str, Any]]:
+    """`override`: of those that kwokctl gives; it drops an override of what it does not. Else the last one counts."""
     return [{"key": key, "value": value, "override": override} for key, value in values.items()]
 
 
@@ -109,7 +112,7 @@ def start(layout: Layout, state: State, binaries: Path, with_node: bool, profile
     # --kubeconfig: kwokctl would else write into the user's own ~/.kube/config
     argv += ["--kubeconfig", str(layout.kubeconfig), "--timeout", "2m"]
     log = layout.logs / "kwokctl.log"
-    environment = {**os.environ, "KWOK_WORKDIR": str(layout.kwok_home)}
+    environment = {**os.environ, **profile.environment, "KWOK_WORKDIR": str(layout.kwok_home)}
     environment["PATH"] = f"{binaries}:{environment.get('PATH', '')}"  # it calls kubectl by name
     kwokctl = processes.start("kwokctl", argv, log, env=environment)
     state.add_process(kwokctl)  # an interrupted `up` leaves it running, and it would go on starting programs
@@ -119,6 +122,7 @@ def start(layout: Layout, state: State, binaries: Path, with_node: bool, profile
     state.drop_process(kwokctl)
     if code:
         raise ClusterError(f"the control plane did not start: {processes.last_lines(log)}")
+    check_flags(state.processes(), profile)
     server = f"https://127.0.0.1:{layout.ports['kube-apiserver']}"
     for_node = f"https://{layout.host_address}:{layout.ports['kube-apiserver']}"
     layout.node_kubeconfig.write_text(layout.kubeconfig.read_text().replace(server, for_node))
@@ -146,16 +150,28 @@ def started(layout: Layout) -> list[Process]:
     return found
 
 
+def check_flags(running: Sequence[Process], profile: Profile) -> None:
+    """Raises ClusterError where a program runs without a flag of the profile."""
+    for process in running:
+        given = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+        missing = [f for k, v in profile.flags.get(process.name, {}).items() if (f := f"--{k}={v}") not in given]
+        if missing:
+            raise ClusterError(f"{process.name} runs without {' '.join(missing)}: kwokctl did not pass them on")
+
+
 def restart(state: State, name: str, flags: Mapping[str, str]) -> Process:
-    """The same program with the same flags, but for these. Raises ClusterError where it does not run."""
+    """The same program and environment, and flags but for these. Raises ClusterError where it does not run."""
     running = next((p for p in state.processes() if p.name == name), None)
     if running is None or not processes.alive(running):
         raise ClusterError(f"{name} does not run, so it cannot be started anew; its log: {running and running.log}")
     argv = Path(f"/proc/{running.pid}/cmdline").read_text().rstrip("\0").split("\0")
+    environment = dict(
+        pair.split("=", 1) for pair in Path(f"/proc/{running.pid}/environ").read_text().rstrip("\0").split("\0")
+    )
     kept = [word for word in argv if word.partition("=")[0].removeprefix("--") not in flags]
     processes.stop([running], 10.0)
     state.drop_process(running)
     argv = [*kept, *(f"--{key}={value}" for key, value in flags.items())]
-    started = processes.start(name, argv, Path(running.log), address=running.address)
+    started = processes.start(name, argv, Path(running.log), address=running.address, env=environment)
     state.add_process(started)
     return started

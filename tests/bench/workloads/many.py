@@ -45,7 +45,7 @@ async def run(ground: Ground, jobs: int) -> Record:
         full = rss_mib(contender.pids)
         restart = await _killed(up, contender, jobs)
         full_again = rss_mib(contender.pids)
-        await ground.empty(up.namespace, contender.collection(up.namespace))
+        await ground.empty(up.namespace, contender.collection(up.namespace), controlled=True)
         after = await _freed(contender, idle)
     return {
         "jobs": jobs,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.bench.audit import Entry
-from tests.bench.figures import SUBMITTER, JobTimes, job_of, nearest_rank, observe, span, spread
+from tests.bench.figures import SUBMITTER, JobTimes, above_pods, job_of, nearest_rank, observe, span, spread
 
 OURS = "system:serviceaccount:bench:operator"
 SPACE = "bench-1"
@@ -107,3 +107,14 @@ def test_the_spread_is_over_jobs_that_wrote_none_of_a_kind_too() -> None:
 )
 def test_the_job_is_the_beginning_of_a_name(name: str, job: str) -> None:
     assert job_of(name) == job
+
+
+def test_a_patch_for_each_interval_that_a_job_ran_is_explained() -> None:
+    patches = [entry(at, "patch", "batchjobs/status", "job-00001") for at in (12.5, 13.5)]
+    more = [entry(12.6, "create", "configmaps", "job-00001"), entry(16.0, "create", "events", "job-00001.x")]
+    for end, unexplained in ((15.5, 1), (17.0, 0)):  # the first pod is there at 12.1
+        last = [*one_job()[:-1], entry(end, "patch", "batchjobs/status", "job-00001")]
+        seen = observe([*last, *patches, *more], SPACE, is_own, may_end)
+        assert above_pods(seen, 2) == ((5, 5, 5), unexplained)
+    assert above_pods(observe(one_job(), SPACE, is_own, may_end), 2) == ((2, 2, 2), 0)
+    assert above_pods(observe([], SPACE, is_own, may_end), 2) == ((0, 0, 0), 0)
