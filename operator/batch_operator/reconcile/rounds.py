@@ -222,16 +222,27 @@ def scope(file: JobFile, component: str) -> str:
     return given or (WHOLE_JOB if file.document["pipeline_type"] == "training" else "Index")
 
 
+def started(rounds: Mapping[str, Round], pods: Pods) -> set[tuple[str, int]]:
+    """The open indexes whose pods have started; they may have ended since."""
+    return {
+        (name, i)
+        for name, known in rounds.items()
+        for i in known.open_indexes
+        if (pod := pods.get((name, i))) is not None and pod.started_at is not None
+    }
+
+
 def has_started(file: JobFile, rounds: Mapping[str, Round], pods: Pods) -> bool:
-    """Scope Job: every index has; scope Index: some pod of each component has (design section 3)."""
-    return all(_component_has_started(scope(file, name), name, known, pods) for name, known in rounds.items())
+    """Scope Job: every index has; scope Index: some pod of each component has (design section 3).
 
-
-def _component_has_started(scope: str, name: str, known: Round, pods: Pods) -> bool:
-    started = [i for i in known.open_indexes if (p := pods.get((name, i))) and p.started_at is not None]
-    if scope == WHOLE_JOB:
-        return len(started) == len(known.open_indexes)
-    return bool(started) or not known.open_indexes
+    `rounds`: as status has them, so that a pod counts that ends before anybody saw it run.
+    """
+    found = started(rounds, pods)
+    wanted = {name: len(known.open_indexes) for name, known in rounds.items()}
+    return all(
+        sum(component == name for component, _ in found) >= (count if scope(file, name) == WHOLE_JOB else min(count, 1))
+        for name, count in wanted.items()
+    )
 
 
 def waits(rounds: Mapping[str, Round], now: datetime) -> list[datetime]:

@@ -61,6 +61,8 @@ class _View:
     policy: EffectivePolicy
     done: Progress
     pods: dict[tuple[str, int], PodRecord]
+    noted: dict[str, Round]
+    """As status has them; the other rounds are as they are now."""
 
 
 def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot, now: datetime) -> Outgoing:
@@ -73,12 +75,12 @@ def run(job: BatchJob, status: BatchJobStatus, file: JobFile, seen: JobSnapshot,
     if since and started and since + timedelta(minutes=1) < started <= now:  # written by a clock that was behind
         ledger = ledger.model_copy(update={"running_since": started})
     status = status.model_copy(update={"ledger": ledger})
-    known = rounds.read(ledger.components)
-    pods = _with_blocks(rounds.current_pods(seen.pods, known), known, file)
+    noted = rounds.read(ledger.components)
+    pods = _with_blocks(rounds.current_pods(seen.pods, noted), noted, file)
     done = progress.fold(file, ledger, pods.values(), seen.reports)
     status = _started(statuses.with_progress(status, done, file), pods)
     status = _with_rounds(status, rounds.observed(rounds.settled(file, _rounds(status), pods, done.ended), pods))
-    view = _View(job, file, seen, now, policy, done, pods)
+    view = _View(job, file, seen, now, policy, done, pods, noted)
     if ledger.stopping is not None:
         return stopping.go_on(job, status, seen, now, policy, done.notices)
     known = _rounds(status)
@@ -143,7 +145,7 @@ def _judge(view: _View, status: BatchJobStatus) -> Outgoing:
         if due is not None and view.now >= due:
             return _fail(view, status, timeouts.assign_failure(view.policy, status.message or ""))
     known = _rounds(status)
-    if rounds.has_started(view.file, known, view.pods):
+    if rounds.has_started(view.file, view.noted, view.pods):
         status = with_ledger(status, starting_since=None, start_timeouts=None, admission=_as_created(ledger))
     elif status.status is JobStatus.ADMITTED and ledger.starting_since is None:  # admitted by an older version
         status = with_ledger(status, starting_since=view.now)
@@ -214,9 +216,10 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         missing = ()
         waits.append(held_back - now)
     runs = any(p.is_live and p.started_at is not None for p in pods.values())
+    has_run = bool(rounds.started(view.noted, pods))  # those that ended before the others started
     if gated and not runs:
         status = handing_over.held(status, gated, refused, now)
-    elif runs or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
+    elif runs or (alive and has_run) or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
         remark = pods_of_job.waiting_words(pods.values()) + running_status.back_off_words(known, now)
         status = running_status.running(status, remark + refused, now)
     elif seen.refusal is not None and not alive:

@@ -24,6 +24,7 @@ from tests.builders import (
     seconds,
     status_of,
 )
+from tests.unit.batch_operator.reconcile.course import Course
 
 NO_RETRIES = make_batchjob(make_spec(policy={"max_retries": 0}))
 
@@ -36,6 +37,12 @@ class TestRunning:
         assert status.status is JobStatus.RUNNING
         assert status.started_at == NOW + seconds(2)
         assert not plan.pods
+
+    def test_a_pod_that_ended_before_the_others_started_makes_the_job_running(self) -> None:
+        course = Course().at(0).succeeds(0).at(1)
+        assert course.state == "RUNNING"
+        assert course.ledger.starting_since is None, "it has started: no start timeout"
+        assert course.status.message == "running: 2 of 4 inputs done"
 
     def test_a_job_that_runs_in_part_says_what_the_rest_waits_for(self) -> None:
         job, file = admitted()
