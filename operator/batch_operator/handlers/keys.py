@@ -1,8 +1,10 @@
-"""What the workqueue carries: a job, a queue, or a chore of the scheduler."""
+"""What the workqueue carries: a job, a queue, or a chore of the scheduler; and how long a job may wait for company."""
 
 from dataclasses import dataclass
 from enum import Enum
 
+COALESCE_SECONDS = 0.5
+"""What only moves a job's progress brings one pass for all that comes in such a time."""
 JobKey = tuple[str, str]
 """(namespace, name) of a BatchJob."""
 
@@ -19,6 +21,8 @@ class Chore(Enum):
 
     SCHEDULE = "schedule"
     """Decide whose turn it is."""
+    NOTE = "note"
+    """Look again at the jobs whose pods have changed."""
     TELL = "tell"
     """Let waiting jobs say their new places, as many as may be told a second."""
 

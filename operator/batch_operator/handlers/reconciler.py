@@ -45,6 +45,9 @@ class Reconciler:
             case Chore.SCHEDULE:
                 self.scheduler.run()
                 return None
+            case Chore.NOTE:
+                self.scheduler.note()
+                return None
             case Chore.TELL:
                 return self.scheduler.telling.tell()
             case QueueKey():

@@ -29,6 +29,8 @@ from batch_operator.scheduling.schedule import schedule
 from batch_operator.scheduling.waiting import Waiting
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
+NOTE_SECONDS = 0.1
+"""A job's entry is made of all its pods, and each pod of a thousand changes four times."""
 SHARE_OF_TIME = 5
 """A cycle that took 10 ms is followed by 40 ms for everything else."""
 
@@ -55,6 +57,8 @@ class Scheduler:
         self._metrics = metrics
         self._entries: dict[str, Entry] = {}
         self._made_of: dict[str, _Made] = {}
+        self._pods_changed: set[str] = set()
+        """Owners whose entries may be older than their pods; no cycle begins with one."""
         self._holders: dict[str, Holder] = {}
         self._waiting = Waiting()
         self.telling = Telling(seen, queue, self._entries, now, clock)
@@ -94,8 +98,8 @@ class Scheduler:
 
     def _pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
         if _counts(old) != _counts(new):
-            for owner in {pod.owner_uid for pod in (old, new) if pod is not None}:
-                self._note(owner)
+            self._pods_changed.update(pod.owner_uid for pod in (old, new) if pod is not None)
+            self._queue.add_after(Chore.NOTE, NOTE_SECONDS)
             if new and new.node and any(queue.require_matching_node for queue in self._seen.queues.values()):
                 self._wake()  # where it is does not tell entries apart
 
@@ -117,26 +121,39 @@ class Scheduler:
             self._nodes = None
             self._wake()
 
+    def note(self) -> None:
+        """The entries of all whose pods have changed, as they are now; a cycle follows where one differs."""
+        if self._look_at_pods():
+            self._wake()
+
+    def _look_at_pods(self) -> bool:
+        changed = [self._renew(uid) for uid in tuple(self._pods_changed)]
+        return any(changed)
+
     def _note(self, uid: str) -> None:
         """The job's entry as it is now."""
+        if self._renew(uid):
+            self._wake()
+
+    def _renew(self, uid: str) -> bool:
+        """-> whether the entry has become another."""
+        self._pods_changed.discard(uid)
         if not uid:
-            return
+            return False
         job, pods, asks = self._seen.jobs.get(uid), self._seen.pods.by_owner(uid), self._asks.get(uid)
         gone = tuple([pod.uid for pod in pods if pod.uid in self._seen.pods_given_up])
         made_of = (job, pods, asks, gone)
         if _is_same(self._made_of.get(uid), made_of):
-            return
+            return False
         entry = _entry(uid, job, pods, asks, gone)
         if entry is None:
             self._made_of.pop(uid, None)
         else:
             self._made_of[uid] = made_of
         before = self._entries.get(uid)
-        if entry != before:
+        if entry != before or isinstance(entry, Holder):  # one that is equal may yet have got nodes for its pods
             self._keep(uid, before, entry)
-            self._wake()
-        elif isinstance(entry, Holder):  # equal, and yet its pods may have got their nodes
-            self._keep(uid, before, entry)
+        return entry != before
 
     def _keep(self, uid: str, before: Entry | None, entry: Entry | None) -> None:
         self._holders.pop(uid, None)
@@ -160,6 +177,7 @@ class Scheduler:
     def run(self) -> None:
         """Decides, and enqueues whom it concerns."""
         began = self._clock()
+        self._look_at_pods()
         self._forget_what_status_says()
         cluster = self._cluster()
         self._look_out_for_labels(cluster)

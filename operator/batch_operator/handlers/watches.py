@@ -14,7 +14,9 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import Key
+from batch_operator.handlers.keys import COALESCE_SECONDS, Key
+from batch_operator.policies import pod_news
+from batch_operator.policies.pod_news import Haste
 from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, decode_pipeline
 
 
@@ -71,7 +73,7 @@ def _follow_stores(seen: Observations, queue: WorkQueue[Key]) -> None:
         if pod.deleted and seen.jobs.get(pod.owner_uid) is not None and not seen.is_living(pod.owner_uid):
             seen.pods.forget(pod.uid)
         elif pod.owner_uid:
-            queue.add((pod.namespace, pod.job_name))
+            _enqueue_job(seen, queue, old, new)
 
     def pipeline_changed(old: PipelineRecord | None, new: PipelineRecord | None) -> None:
         keys = {record.key for record in (old, new) if record is not None}
@@ -84,6 +86,20 @@ def _follow_stores(seen: Observations, queue: WorkQueue[Key]) -> None:
     _follow_nodes(seen, queue)
     seen.pipelines.subscribe(pipeline_changed)
     seen.cluster_pipelines.subscribe(pipeline_changed)
+
+
+def _enqueue_job(seen: Observations, queue: WorkQueue[Key], old: PodRecord | None, new: PodRecord | None) -> None:
+    pod = new or old
+    assert pod is not None, "a change has an old or a new side"
+
+    def others_live() -> bool:
+        return any(other.is_live for other in seen.pods.by_owner(pod.owner_uid) if other.uid != pod.uid)
+
+    haste = pod_news.haste(seen.jobs.get(pod.owner_uid), old, new, others_live)
+    if haste is Haste.NOW:
+        queue.add((pod.namespace, pod.job_name))
+    elif haste is Haste.SOON:
+        queue.add_after((pod.namespace, pod.job_name), COALESCE_SECONDS)
 
 
 def _follow_nodes(seen: Observations, queue: WorkQueue[Key]) -> None:

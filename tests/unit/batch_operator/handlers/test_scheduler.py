@@ -38,13 +38,43 @@ async def test_an_entry_is_made_anew_only_where_what_it_is_made_of_has_changed(
     scene.seen.pods.apply("ADDED", pod)
     made.clear()
     scene.scheduler.passed(job)
+    assert made == ["one"]
+    scene.scheduler.passed(job)
+    assert made.pop() == "one", "once for the pod"
     assert made == []
     scene.seen.pods_given_up.add(pod.uid)
     scene.scheduler.passed(job)
     assert made == ["one"]
     scene.seen.pods.apply("DELETED", replace(pod, resource_version="900"))
+    scene.scheduler.note()
     scene.holds("one", 2)
     assert made == ["one"] * 3
+
+
+async def test_many_words_of_a_job_s_pods_are_one_look_at_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = scene.holds("one", 2)
+    scene.cycle()
+    await scene.to_do()
+    looks: list[str] = []
+    entry = queue_entry.entry
+    monkeypatch.setattr(queue_entry, "entry", lambda job, *given: (looks.append(job.name), entry(job, *given))[1])
+    for index in range(50):
+        scene.seen.pods.apply("ADDED", pod_of(job, name=f"one-{index}", uid=f"one-{index}", component="other"))
+    assert looks == []
+    assert await scene.to_do() == []
+    scene.clock.advance(0.2)
+    assert await scene.to_do() == [Chore.NOTE]
+    scene.scheduler.note()
+    assert looks == ["one"]
+    assert await scene.to_do() == [Chore.SCHEDULE], "it holds more than it was to"
+
+
+async def test_a_cycle_sees_pods_that_nobody_has_looked_at_yet(scene: Scene) -> None:
+    job = scene.holds("one", 2)
+    scene.seen.pods.apply("ADDED", pod_of(job, component="other"))
+    scene.waits("two", 2)
+    scene.cycle()
+    assert scene.granted == set(), "a pod that status does not know of holds quota too"
 
 
 class TestGrants:

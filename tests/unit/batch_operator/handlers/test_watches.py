@@ -6,10 +6,12 @@ import pytest
 from batch_operator.api.report import Report
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import Key
+from batch_operator.handlers.keys import COALESCE_SECONDS, Key
 from batch_operator.handlers.watches import job_heard, register
 from batch_operator.snapshot import NodeRecord
 from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod, make_raw_batchjob
+from tests.fakes.clock import SimulatedClock
+from tests.unit.batch_operator.reconcile.course import Course
 
 
 @pytest.fixture
@@ -63,6 +65,22 @@ async def test_any_other_version_is_read(world: tuple[Observations, WorkQueue[Ke
 async def test_a_pod_enqueues_its_job(world: tuple[Observations, WorkQueue[Key]]) -> None:
     seen, queue = world
     seen.pods.apply("ADDED", make_pod(0))
+    assert await queued(queue) == [("team-a", "tep")]
+
+
+async def test_pods_that_start_under_a_running_job_bring_one_pass_together() -> None:
+    clock = SimulatedClock()
+    seen: Observations = Observations()
+    queue: WorkQueue[Key] = WorkQueue(timers=clock)
+    register(kopf.OperatorRegistry(), seen, queue)
+    seen.jobs.apply("ADDED", Course().at(0).runs(0).at(3).job)
+    for index in (0, 1):
+        seen.pods.apply("ADDED", make_pod(index, "Pending", started_at=None, resource_version="1"))
+    await queued(queue)
+    for index in (0, 1):
+        seen.pods.apply("MODIFIED", make_pod(index, "Running", resource_version="2"))
+    assert await queued(queue) == []
+    clock.advance(COALESCE_SECONDS)
     assert await queued(queue) == [("team-a", "tep")]
 
 
