@@ -15,8 +15,10 @@ from batch_operator.cluster.tls_secret import ServingCertificate
 from batch_operator.cluster.token_review import TokenReviewer
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.config import Settings
-from batch_operator.handlers.keys import COALESCE_SECONDS, Key
+from batch_operator.handlers.keys import Key
 from batch_operator.snapshot import PodRecord, decode_pod
+
+COALESCE_SECONDS = 0.5
 
 
 class ProgressReceiver:

@@ -1,10 +1,8 @@
-"""What the workqueue carries: a job, a queue, or a chore of the scheduler; and how long a job may wait for company."""
+"""What the workqueue carries: a job, a queue, or a chore of the scheduler."""
 
 from dataclasses import dataclass
 from enum import Enum
 
-COALESCE_SECONDS = 0.5
-"""What only moves a job's progress brings one pass for all that comes in such a time."""
 JobKey = tuple[str, str]
 """(namespace, name) of a BatchJob."""
 

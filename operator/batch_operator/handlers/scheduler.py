@@ -29,7 +29,7 @@ from batch_operator.scheduling.schedule import schedule
 from batch_operator.scheduling.waiting import Waiting
 from batch_operator.snapshot import Displaced, NodeRecord, PodRecord
 
-NOTE_SECONDS = 0.1
+NOTE_SECONDS = 0.5
 """A job's entry is made of all its pods, and each pod of a thousand changes four times."""
 SHARE_OF_TIME = 5
 """A cycle that took 10 ms is followed by 40 ms for everything else."""

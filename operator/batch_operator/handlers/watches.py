@@ -14,10 +14,14 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import COALESCE_SECONDS, Key
+from batch_operator.handlers.keys import Key
 from batch_operator.policies import pod_news
 from batch_operator.policies.pod_news import Haste
 from batch_operator.snapshot import NodeRecord, PipelineRecord, PodRecord, decode_pipeline
+
+PROGRESS_SECONDS = 2.0
+"""Pods that start and succeed under a running job bring one pass for all that do in such a time; its status may be
+written every five seconds."""
 
 
 def register(registry: kopf.OperatorRegistry, seen: Observations, queue: WorkQueue[Key]) -> None:
@@ -99,7 +103,7 @@ def _enqueue_job(seen: Observations, queue: WorkQueue[Key], old: PodRecord | Non
     if haste is Haste.NOW:
         queue.add((pod.namespace, pod.job_name))
     elif haste is Haste.SOON:
-        queue.add_after((pod.namespace, pod.job_name), COALESCE_SECONDS)
+        queue.add_after((pod.namespace, pod.job_name), PROGRESS_SECONDS)
 
 
 def _follow_nodes(seen: Observations, queue: WorkQueue[Key]) -> None:

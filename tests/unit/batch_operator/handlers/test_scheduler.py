@@ -9,6 +9,7 @@ import pytest
 from batch_operator.api.v1alpha1.batch_queue import Stop
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.handlers.keys import Chore
+from batch_operator.handlers.scheduler import NOTE_SECONDS
 from batch_operator.reconcile import queue_entry
 from batch_operator.scheduling import turns
 from batch_operator.scheduling.observed import Holder, WaitingJob
@@ -62,7 +63,7 @@ async def test_many_words_of_a_job_s_pods_are_one_look_at_it(scene: Scene, monke
         scene.seen.pods.apply("ADDED", pod_of(job, name=f"one-{index}", uid=f"one-{index}", component="other"))
     assert looks == []
     assert await scene.to_do() == []
-    scene.clock.advance(0.2)
+    scene.clock.advance(NOTE_SECONDS)
     assert await scene.to_do() == [Chore.NOTE]
     scene.scheduler.note()
     assert looks == ["one"]

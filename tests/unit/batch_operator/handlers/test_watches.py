@@ -6,8 +6,8 @@ import pytest
 from batch_operator.api.report import Report
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.keys import COALESCE_SECONDS, Key
-from batch_operator.handlers.watches import job_heard, register
+from batch_operator.handlers.keys import Key
+from batch_operator.handlers.watches import PROGRESS_SECONDS, job_heard, register
 from batch_operator.snapshot import NodeRecord
 from tests.builders import JOB_UID, admitted, make_batchjob, make_pipeline, make_pod, make_raw_batchjob
 from tests.fakes.clock import SimulatedClock
@@ -80,7 +80,7 @@ async def test_pods_that_start_under_a_running_job_bring_one_pass_together() -> 
     for index in (0, 1):
         seen.pods.apply("MODIFIED", make_pod(index, "Running", resource_version="2"))
     assert await queued(queue) == []
-    clock.advance(COALESCE_SECONDS)
+    clock.advance(PROGRESS_SECONDS)
     assert await queued(queue) == [("team-a", "tep")]
 
 
