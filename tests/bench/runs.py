@@ -17,10 +17,13 @@ from tests.bench.contender import JOB_NAME, Contender, Limits, Object, Shape
 from tests.bench.contenders.operator_objects import SUCCEEDED
 from tests.bench.figures import Seen
 from tests.bench.ground import Ground
+from tests.bench.processes import cpu_seconds
 from tests.bench.submitter import Submitted, Submitter
 from tests.bench.watching import following
 
 RUN_SECONDS = 600.0
+_SUBMITTED_SECONDS = 60.0
+"""Beyond the end of the jobs, which can only end once they are submitted."""
 AFTERWARDS_SECONDS = 0.3
 """A write that the harness' watch has told of is in the audit log by then."""
 Record = dict[str, Any]
@@ -60,6 +63,15 @@ class Outcomes:
         assert not wrong, f"{self.contender.name}: {len(wrong)} jobs did not succeed, e.g. {next(iter(wrong.items()))}"
 
 
+@dataclass(frozen=True)
+class Played:
+    """CPU seconds from the first submit to the last end: of the contender, and of the parts of the control plane."""
+
+    submitted: Submitted
+    computed: float
+    control_plane: dict[str, float]
+
+
 @dataclass
 class Stage:
     """What is up during one run."""
@@ -88,6 +100,23 @@ class Stage:
     async def submit(self, bodies: list[Object]) -> Submitted:
         async with self.submitter(bodies) as submitter:
             return await submitter.submit()
+
+    async def play(self, count: int, rate: float = 0.0) -> Played:
+        """Submits so many jobs, at once or at a rate, until all have succeeded and the audit log has it."""
+        async with self.submitter(self.jobs(count), rate=rate) as submitter:
+            computed, around = cpu_seconds(self.contender.pids), self.ground.cpu_seconds()
+            submitting = asyncio.create_task(submitter.submit())
+            try:
+                await self.outcomes.until(count)
+            finally:
+                submitted = await asyncio.wait_for(submitting, _SUBMITTED_SECONDS)
+            played = Played(
+                submitted,
+                cpu_seconds(self.contender.pids) - computed,
+                {name: now - around.get(name, 0.0) for name, now in self.ground.cpu_seconds().items()},
+            )
+        await asyncio.sleep(AFTERWARDS_SECONDS)
+        return played
 
     def read_audit(self) -> list[Entry]:
         """All entries of this run so far."""

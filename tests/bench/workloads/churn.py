@@ -1,36 +1,26 @@
 """An open loop: jobs come at a fixed rate whatever becomes of them, and their pods run for 200 ms."""
 
-import asyncio
 from dataclasses import asdict
 
 from tests.bench.contender import Contender, Shape
 from tests.bench.figures import nearest_rank
 from tests.bench.ground import Ground
-from tests.bench.processes import cpu_seconds
-from tests.bench.runs import AFTERWARDS_SECONDS, Record, measured, stage
+from tests.bench.runs import Record, measured, stage
 
 
 async def run(ground: Ground, contender: Contender, shape: Shape, rate: float, seconds: float) -> Record:
     jobs = max(round(rate * seconds), 1)
     async with stage(ground, contender, shape) as up:
-        async with up.submitter(up.jobs(jobs), rate=rate) as submitter:
-            computed = cpu_seconds(contender.pids)
-            submitting = asyncio.create_task(submitter.submit())
-            try:
-                await up.outcomes.until(jobs)
-            finally:
-                submitted = await asyncio.wait_for(submitting, 60.0)
-            computed = cpu_seconds(contender.pids) - computed
-        await asyncio.sleep(AFTERWARDS_SECONDS)
+        played = await up.play(jobs, rate)
         seen = up.observe()
     starts = [times.first_pod - times.submitted for times in seen.jobs.values() if times.first_pod]
     ends = [times.ended - times.pods_done for times in seen.jobs.values()]
     whole = [times.ended - times.submitted for times in seen.jobs.values()]
     last_submit = max(times.submitted for times in seen.jobs.values())
     return measured(seen, jobs, shape) | {
-        "submitter": asdict(submitted),
+        "submitter": asdict(played.submitted),
         "rate": rate,
-        "cpu_ms_per_job": 1000 * computed / jobs,
+        "cpu_ms_per_job": 1000 * played.computed / jobs,
         "first_pod_p50": nearest_rank(starts, 0.5),
         "first_pod_p99": nearest_rank(starts, 0.99),
         "end_p50": nearest_rank(ends, 0.5),

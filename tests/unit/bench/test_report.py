@@ -9,7 +9,7 @@ import pytest
 from tests.bench import document, picture, tables
 from tests.bench.contenders.line_up import JOB, LIMIT, OPERATOR, WRITES
 from tests.bench.records import Record, Records, of
-from tests.bench.report import Row, ranges, rows
+from tests.bench.report import Row, ranges, ratios, rows
 
 
 def throughput(contender: str, rate: float, pods: int = 1, number: int = 1, **changes: Any) -> Record:
@@ -131,9 +131,21 @@ def test_rounds_give_median_least_and_most() -> None:
     assert found.words == "70 (50 – 90)"
 
 
-def test_a_peer_is_beaten_only_where_the_ranges_of_the_rounds_do_not_meet() -> None:
-    again = [throughput(JOB, 73, number=2), throughput(JOB, 30, number=3)]
-    assert held([*GOOD, *again])[NAMES[0]] is False
+def test_a_peer_is_beaten_only_where_it_was_slower_in_every_round() -> None:
+    slow_machine = [throughput(name, rate, number=2) for name, rate in ((OPERATOR, 20), (WRITES, 22), (JOB, 10))]
+    assert held([*GOOD, *slow_machine])[NAMES[0]] is True
+    lost_one = [throughput(OPERATOR, 72, number=3), throughput(WRITES, 80, number=3), throughput(JOB, 73, number=3)]
+    assert held([*GOOD, *slow_machine, *lost_one])[NAMES[0]] is False
+
+
+def test_a_ratio_is_of_contenders_of_the_same_round() -> None:
+    rounds = [
+        throughput(name, rate, number=number)
+        for number, speed in enumerate((1.0, 0.5, 0.7), 1)
+        for name, rate in ((OPERATOR, 90 * speed), (WRITES, 100 * speed))
+    ]
+    assert ratios([*rounds, throughput(OPERATOR, 5, number=4)], "jobs_per_s", 1, WRITES) == pytest.approx([0.9] * 3)
+    assert "0.90 (0.90 – 0.90) of 0b" in rows(rounds)[0].measured
 
 
 def test_tables_hold_every_contender_that_ran_and_nothing_that_did_not() -> None:

@@ -23,9 +23,8 @@ async def scene() -> Scene:
     return Scene()
 
 
-async def test_an_entry_is_made_anew_only_where_what_it_is_made_of_has_changed(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def count_entries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """-> the jobs whose entries are made from now on."""
     made: list[str] = []
     entry = queue_entry.entry
 
@@ -34,6 +33,13 @@ async def test_an_entry_is_made_anew_only_where_what_it_is_made_of_has_changed(
         return entry(job, *given)
 
     monkeypatch.setattr(queue_entry, "entry", counted)
+    return made
+
+
+async def test_an_entry_is_made_anew_only_where_what_it_is_made_of_has_changed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = count_entries(monkeypatch)
     job = scene.holds("one", 2)
     pod = pod_of(job, node="node-1")
     scene.seen.pods.apply("ADDED", pod)
@@ -56,9 +62,7 @@ async def test_many_words_of_a_job_s_pods_are_one_look_at_it(scene: Scene, monke
     job = scene.holds("one", 2)
     scene.cycle()
     await scene.to_do()
-    looks: list[str] = []
-    entry = queue_entry.entry
-    monkeypatch.setattr(queue_entry, "entry", lambda job, *given: (looks.append(job.name), entry(job, *given))[1])
+    looks = count_entries(monkeypatch)
     for index in range(50):
         scene.seen.pods.apply("ADDED", pod_of(job, name=f"one-{index}", uid=f"one-{index}", component="other"))
     assert looks == []
