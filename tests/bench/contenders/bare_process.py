@@ -22,7 +22,7 @@ from tests.bench.watching import follow
 from tests.faults.upstream import Object, Refused, Upstream
 
 AT_ONCE = 64
-"""Creates in flight."""
+"""Writes in flight: of two thousand at once the API server refuses some (429), and whoever repeats them has logic."""
 _JSON = {"Content-Type": "application/json"}
 _MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
@@ -49,7 +49,7 @@ class Bare:
         self._pods: list[str] = script["pods"]
         self._patches: list[str] = script["patches"]
         self._jobs: dict[str, Job] = {}
-        self._creates = asyncio.Semaphore(AT_ONCE)
+        self._writes = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -94,8 +94,7 @@ class Bare:
         await asyncio.gather(*(self._create(pods, body, job) for body in self._pods))
 
     async def _create(self, path: str, body: str, job: Job) -> None:
-        async with self._creates:
-            await self._send("POST", path, job.fill(body), _JSON)
+        await self._send("POST", path, job.fill(body), _JSON)
 
     async def _patch(self, job: Job, number: int) -> None:
         if not self._patches[number]:
@@ -107,7 +106,8 @@ class Bare:
             job.version = answer["metadata"]["resourceVersion"]
 
     async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Object:
-        answer = await self._upstream.send(method, path, body, headers)
+        async with self._writes:
+            answer = await self._upstream.send(method, path, body, headers)
         if answer.code >= 300:
             raise Refused(f"{method} {path}: {answer.code} {answer.body[:300]!r}")
         return answer.object if method == "PATCH" else {}
