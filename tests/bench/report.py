@@ -118,42 +118,43 @@ def ratios(records: Iterable[Record], figure: str, pods: int, other: str) -> lis
 
 def _jobs(records: Sequence[Record]) -> tuple[str, bool] | None:
     found = ranges(records, "jobs_per_s", 1)
-    of_writes = ratios(records, "jobs_per_s", 1, WRITES)
-    if not of_writes:
+    if OPERATOR not in found or WRITES not in found:
         return None
-    best, beaten = _best_other(records, "jobs_per_s", 1)
-    words = f"{found[OPERATOR].words} jobs/s, {_spread(of_writes)} of 0b{best}"
-    return words, median(of_writes) >= JOBS_OF_WRITES and beaten
+    ours = found[OPERATOR]
+    part = ours.median / found[WRITES].median
+    best, beaten = _best_other(found, ours)
+    by_round = _by_round(ratios(records, "jobs_per_s", 1, WRITES))
+    return f"{ours.words} jobs/s, {part:.2f} of 0b{by_round}{best}", part >= JOBS_OF_WRITES and beaten
 
 
 def _pods(records: Sequence[Record]) -> tuple[str, bool] | None:
     words, held = [], True
     for pods in shapes(records):
-        of_limit = ratios(records, "pods_per_s", pods, LIMIT)
-        if pods < 20 or not of_limit:
+        found = ranges(records, "pods_per_s", pods)
+        if pods < 20 or OPERATOR not in found or LIMIT not in found:
             continue
-        best, beaten = _best_other(records, "pods_per_s", pods)
-        held = held and median(of_limit) >= PODS_OF_LIMIT and beaten
-        ours = ranges(records, "pods_per_s", pods)[OPERATOR]
-        words.append(f"at {pods}: {ours.words}, {_spread(of_limit)} of 0a{best}")
+        part = found[OPERATOR].median / found[LIMIT].median
+        best, beaten = _best_other(found, found[OPERATOR])
+        held = held and part >= PODS_OF_LIMIT and beaten
+        by_round = _by_round(ratios(records, "pods_per_s", pods, LIMIT))
+        words.append(f"at {pods}: {found[OPERATOR].words}, {part:.2f} of 0a{by_round}{best}")
     return ("; ".join(words), held) if words else None
 
 
-def _spread(values: Sequence[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{median(values):.2f} ({min(values):.2f} – {max(values):.2f})"
+def _by_round(values: Sequence[float]) -> str:
+    """Beside the ratio of the medians, which decides."""
+    if len(values) < 2:
+        return ""
+    return f" (by round {median(values):.2f}, {min(values):.2f} – {max(values):.2f})"
 
 
-def _best_other(records: Sequence[Record], figure: str, pods: int) -> tuple[str, bool]:
-    """-> (the best of the others in words, whether we were above each of them in every round)"""
-    found = ranges(records, figure, pods)
+def _best_other(found: dict[str, Range], ours: Range) -> tuple[str, bool]:
+    """A claim needs ranges that do not overlap."""
     others = {name: value for name, value in found.items() if name not in (OPERATOR, *BARE)}
     if not others:
         return "", True
     name, best = max(others.items(), key=lambda item: item[1].median)
-    above = all(ratio > 1 for other in others for ratio in ratios(records, figure, pods, other))
-    return f", {name} {best.words}", above
+    return f", {name} {best.words}", ours.least > best.most
 
 
 def _first_pod(records: Sequence[Record]) -> tuple[str, bool] | None:
@@ -187,8 +188,7 @@ def _writes(records: Sequence[Record]) -> tuple[str, bool] | None:
         f"n + {least} … n + {most} (median n + {middle:g}), all but {unexplained} explained by a patch of progress "
         f"every {PROGRESS_SECONDS:.0f} s; {events} Events at most, {reads} reads{rest}"
     )
-    held = not unexplained and middle <= PLANNED_WRITES and events <= EVENTS and not reads and not at_rest
-    return words, held
+    return words, most <= PLANNED_WRITES and events <= EVENTS and not reads and not at_rest
 
 
 def _cpu(records: Sequence[Record]) -> tuple[str, bool] | None:
