@@ -23,7 +23,7 @@ PODS = (1, 20, 500, 2000)
 RATES = (0.5, 0.8, 1.0)
 """Of the bare script's, in the churn."""
 LONGEST_SECONDS = 8.0
-"""A contender that took longer in the first round gets as many jobs in the others as take so long."""
+"""A contender that took longer at its first run of a shape gets as many jobs in the others as take so long."""
 ONCE_JOBS = 200
 
 
@@ -84,7 +84,7 @@ class Programme:
         jobs = total // pods
         if not jobs:
             return
-        first = of(self.records.load(), "throughput", contender=place.name, pods=pods, round=1)
+        first = of(self.records.load(), "throughput", contender=place.name, pods=pods)
         if first and first[0]["seconds"] > LONGEST_SECONDS:
             jobs = max(int(jobs * LONGEST_SECONDS / first[0]["seconds"]), 1)
         contender = await self._contender(place)

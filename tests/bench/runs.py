@@ -22,8 +22,6 @@ from tests.bench.submitter import Submitted, Submitter
 from tests.bench.watching import following
 
 RUN_SECONDS = 600.0
-_SUBMITTED_SECONDS = 60.0
-"""Beyond the end of the jobs, which can only end once they are submitted."""
 AFTERWARDS_SECONDS = 0.3
 """A write that the harness' watch has told of is in the audit log by then."""
 Record = dict[str, Any]
@@ -105,13 +103,10 @@ class Stage:
         """Submits so many jobs, at once or at a rate, until all have succeeded and the audit log has it."""
         async with self.submitter(self.jobs(count), rate=rate) as submitter:
             computed, around = cpu_seconds(self.contender.pids), self.ground.cpu_seconds()
-            submitting = asyncio.create_task(submitter.submit())
-            try:
+            async with submitter.submitting() as submitting:
                 await self.outcomes.until(count)
-            finally:
-                submitted = await asyncio.wait_for(submitting, _SUBMITTED_SECONDS)
             played = Played(
-                submitted,
+                submitting.result(),
                 cpu_seconds(self.contender.pids) - computed,
                 {name: now - around.get(name, 0.0) for name, now in self.ground.cpu_seconds().items()},
             )

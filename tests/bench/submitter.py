@@ -13,7 +13,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +24,8 @@ from tests.bench.processes import Child, keep_quiet
 from tests.faults.upstream import Refused, Upstream
 
 CONNECTIONS = 32
+SUBMITTED_SECONDS = 60.0
+"""Beyond the end of the jobs, which can only end once they are submitted."""
 ACCOUNT = "submitter"
 _HEADERS = {"Content-Type": "application/json"}
 
@@ -65,6 +68,15 @@ class Submitter:
         """All of them, or with `steps` the next one."""
         await self.child.tell("go")
         return Submitted(**json.loads(await self.child.line()))
+
+    @asynccontextmanager
+    async def submitting(self) -> AsyncIterator[asyncio.Task[Submitted]]:
+        """`submit` beside the body, over when that is left."""
+        task = asyncio.create_task(self.submit())
+        try:
+            yield task
+        finally:
+            await asyncio.wait_for(task, SUBMITTED_SECONDS)
 
     async def end(self) -> None:
         await self.child.end()

@@ -153,10 +153,15 @@ def started(layout: Layout) -> list[Process]:
 def check_flags(running: Sequence[Process], profile: Profile) -> None:
     """Raises ClusterError where a program runs without a flag of the profile."""
     for process in running:
-        given = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
-        missing = [f for k, v in profile.flags.get(process.name, {}).items() if (f := f"--{k}={v}") not in given]
-        if missing:
+        wanted = [f"--{key}={value}" for key, value in profile.flags.get(process.name, {}).items()]
+        given = _words(process, "cmdline") if wanted else []
+        if missing := [flag for flag in wanted if flag not in given]:
             raise ClusterError(f"{process.name} runs without {' '.join(missing)}: kwokctl did not pass them on")
+
+
+def _words(process: Process, file: str) -> list[str]:
+    """Of one of the kernel's lists of a process: cmdline, environ."""
+    return Path(f"/proc/{process.pid}/{file}").read_text().rstrip("\0").split("\0")
 
 
 def restart(state: State, name: str, flags: Mapping[str, str]) -> Process:
@@ -164,10 +169,8 @@ def restart(state: State, name: str, flags: Mapping[str, str]) -> Process:
     running = next((p for p in state.processes() if p.name == name), None)
     if running is None or not processes.alive(running):
         raise ClusterError(f"{name} does not run, so it cannot be started anew; its log: {running and running.log}")
-    argv = Path(f"/proc/{running.pid}/cmdline").read_text().rstrip("\0").split("\0")
-    environment = dict(
-        pair.split("=", 1) for pair in Path(f"/proc/{running.pid}/environ").read_text().rstrip("\0").split("\0")
-    )
+    argv = _words(running, "cmdline")
+    environment = dict(pair.split("=", 1) for pair in _words(running, "environ"))
     kept = [word for word in argv if word.partition("=")[0].removeprefix("--") not in flags]
     processes.stop([running], 10.0)
     state.drop_process(running)

@@ -109,8 +109,8 @@ def configuration_text(stock_stages: Path) -> str:
 def bench_configuration_text(stock_stages: Path) -> str:
     """Likewise for the benchmark: pods end by their image alone, also those that a batch/v1 Job owns.
 
-    No stage follows another at once: kwok would play it by the answer to its patch, and under load once more by the
-    watch, so that some runs had half as many patches again.
+    No stage follows another at once, since kwok could play it by the answer to its patch and once more by the watch.
+    That is not all of it: some runs under load have up to half as many patches again for a reason that is not known.
     """
     stages = stock_stages.read_text().replace("immediateNextStage: true", "immediateNextStage: false")
     stock = [text for text in stages.split("\n---\n") if "name: pod-complete\n" not in text]

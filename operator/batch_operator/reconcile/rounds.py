@@ -5,6 +5,7 @@ out anew, over as many pods as there is work for. Within a round an index keeps 
 takes up what its predecessor left. Called by reconcile; docs/architecture.md tells it in words.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -237,11 +238,10 @@ def has_started(file: JobFile, rounds: Mapping[str, Round], pods: Pods) -> bool:
 
     `rounds`: as status has them, so that a pod counts that ends before anybody saw it run.
     """
-    found = started(rounds, pods)
+    found = Counter(name for name, _ in started(rounds, pods))
     wanted = {name: len(known.open_indexes) for name, known in rounds.items()}
     return all(
-        sum(component == name for component, _ in found) >= (count if scope(file, name) == WHOLE_JOB else min(count, 1))
-        for name, count in wanted.items()
+        found[name] >= (count if scope(file, name) == WHOLE_JOB else min(count, 1)) for name, count in wanted.items()
     )
 
 

@@ -216,10 +216,13 @@ def _go_on(view: _View, status: BatchJobStatus, lost: Losses) -> Outgoing:
         missing = ()
         waits.append(held_back - now)
     runs = any(p.is_live and p.started_at is not None for p in pods.values())
-    has_run = bool(rounds.started(view.noted, pods))  # those that ended before the others started
     if gated and not runs:
         status = handing_over.held(status, gated, refused, now)
-    elif runs or (alive and has_run) or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None)):
+    elif (
+        runs
+        or (status.status is JobStatus.RUNNING and (alive or seen.refusal is None))
+        or (alive and rounds.started(view.noted, pods))  # the first have ended before the others started
+    ):
         remark = pods_of_job.waiting_words(pods.values()) + running_status.back_off_words(known, now)
         status = running_status.running(status, remark + refused, now)
     elif seen.refusal is not None and not alive:

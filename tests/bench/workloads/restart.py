@@ -18,16 +18,12 @@ async def run(ground: Ground, rate: float, seconds: float) -> Record:
     shape = Shape(1, 0.2)
     jobs = max(round(rate * seconds), 1)
     async with stage(ground, contender, shape) as up:
-        async with up.submitter(up.jobs(jobs), rate=rate) as submitter:
-            submitting = asyncio.create_task(submitter.submit())
-            try:
-                await asyncio.sleep(seconds / 2)
-                contender.kill()
-                killed = time.time()
-                await contender.go_on()
-                await up.outcomes.until(jobs)
-            finally:
-                await asyncio.wait_for(submitting, 60.0)
+        async with up.submitter(up.jobs(jobs), rate=rate) as submitter, submitter.submitting():
+            await asyncio.sleep(seconds / 2)
+            contender.kill()
+            killed = time.time()
+            await contender.go_on()
+            await up.outcomes.until(jobs)
         await asyncio.sleep(AFTERWARDS_SECONDS)
         seen = up.observe()
         own = [e for e in up.entries if contender.is_own(e) and e.is_write and e.held and e.namespace == up.namespace]
