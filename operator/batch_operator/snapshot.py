@@ -277,6 +277,8 @@ class JobSnapshot:
     """The registry's objects of the job's pipeline_key, of its namespace and of the cluster."""
     job_file: JobFile | None = None
     """The job file as the job's ConfigMap holds it, not yet held against the ledger's hash; None: not there."""
+    job_file_unread: bool = False
+    """Nobody has looked what the ConfigMap holds: `job_file` is None, or made anew from the registry."""
     org_id: str = ""
     priority: int = 0
     """Of the job's PriorityClass."""

@@ -34,7 +34,8 @@ class Profile:
     """kwok's options and Stages, from its own stages' path."""
 
 
-ORDINARY = Profile()
+# By default one intruder may take two pods: the scheduler evicts behind its back, and looks for room again meanwhile.
+ORDINARY = Profile(flags={"kube-scheduler": {"feature-gates": "SchedulerAsyncPreemption=false"}})
 
 
 def configuration(layout: Layout, binaries: Path, with_node: bool, profile: Profile = ORDINARY) -> dict[str, Any]:

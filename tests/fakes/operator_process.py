@@ -16,17 +16,27 @@ import orjson
 
 from batch_operator.api import names
 from batch_operator.api.v1alpha1.batch_queue import decode_queue
-from batch_operator.cluster.client import Client
+from batch_operator.api.v1alpha1.decoding import decode_job
+from batch_operator.cluster.client import Client, Listing
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.progress_server import Refused, read_report, refuse_unless_living
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, QUEUES
-from batch_operator.cluster.store import RecordStore
+from batch_operator.cluster.resource_paths import (
+    BATCH_JOBS,
+    CLUSTER_PIPELINES,
+    NODES,
+    PIPELINES,
+    PODS,
+    QUEUES,
+    Resource,
+)
+from batch_operator.cluster.store import AGE_SECONDS, RecordStore
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import accept
+from batch_operator.handlers.first_lists import OWN_KINDS, keep, list_again
 from batch_operator.handlers.keys import Key, is_urgent
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.scheduler import Scheduler
@@ -100,14 +110,8 @@ class SimulatedOperator:
         self._started = False
         self._audit_due = False
         clock = server.clock
-        self.seen = Observations(
-            jobs=RecordStore(clock=clock.time),
-            pods=RecordStore(clock=clock.time),
-            nodes=RecordStore(clock=clock.time),
-            pipelines=RecordStore(clock=clock.time),
-            cluster_pipelines=RecordStore(clock=clock.time),
-            queues=RecordStore(clock=clock.time),
-        )
+        self.seen = Observations()
+        self._older_at = clock.time() + AGE_SECONDS
         self.queue: WorkQueue[Key] = WorkQueue(timers=clock, urgent=is_urgent)
         register(kopf.OperatorRegistry(), self.seen, self.queue)
         rules = SETTINGS.rules("PEM")
@@ -116,13 +120,20 @@ class SimulatedOperator:
         scheduler = Scheduler(self.seen, self.queue, now, METRICS, clock.time)
         self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, scheduler, now)
         pods = {"labelSelector": names.POD_SELECTOR}
+        heard = {
+            BATCH_JOBS: self._job_heard,
+            PIPELINES: self._pipeline_heard(self.seen.pipelines),
+            CLUSTER_PIPELINES: self._pipeline_heard(self.seen.cluster_pipelines),
+            QUEUES: self._queue_heard,
+        }
+        self._kopf_watches = {
+            kind: SimulatedWatch(self, kind.path(), sink, partial(self._kind_listed, kind), of_kopf=True)
+            for kind, sink in heard.items()
+        }
         self._watches = [
             SimulatedWatch(self, NODES.path(), self._node_heard, self._nodes_listed),
             SimulatedWatch(self, PODS.path(), self._pod_heard, self._pods_listed, pods),
-            SimulatedWatch(self, BATCH_JOBS.path(), self._job_heard),
-            SimulatedWatch(self, PIPELINES.path(), self._pipeline_heard(self.seen.pipelines)),
-            SimulatedWatch(self, CLUSTER_PIPELINES.path(), self._pipeline_heard(self.seen.cluster_pipelines)),
-            SimulatedWatch(self, QUEUES.path(), self._queue_heard),
+            *self._kopf_watches.values(),
         ]
 
     # -- its life
@@ -136,6 +147,7 @@ class SimulatedOperator:
                 self._started = True
                 await self._list_first(cast(Client, self.client))
                 self.server.clock.call_after(SETTINGS.audit_interval_seconds, self._ask_for_audit)
+            self._grow_older()
             heard = [watch.pump() for watch in self._watches]
             if self.busy:
                 return any(heard)
@@ -145,11 +157,17 @@ class SimulatedOperator:
             return True
         return any(heard) or worked or audited
 
+    def _grow_older(self) -> None:
+        """As audit.grow_older does; once, however long the process was stopped."""
+        if self.server.clock.time() >= self._older_at:
+            self._older_at = self.server.clock.time() + AGE_SECONDS
+            for store in self.seen.stores:
+                store.grow_older()
+
     async def _list_first(self, client: Client) -> None:
-        """What handlers.lifecycle lists before the workers start."""
-        await audit.list_registry(client, self.seen)
-        await audit.list_queues(client, self.seen)
-        await audit.list_jobs(client, self.seen)
+        """What handlers.lifecycle lists before the workers start; the watches of kopf begin there."""
+        for kind in OWN_KINDS:
+            self._kopf_watches[kind].begin(await list_again(client, self.seen, kind))
 
     def end(self) -> None:
         self.alive = False
@@ -277,6 +295,12 @@ class SimulatedOperator:
 
     def _pipeline_heard(self, store: RecordStore[Any]) -> Sink:
         return lambda change, raw: store.apply(change, decode_pipeline(raw))
+
+    def _kind_listed(self, kind: Resource, items: list[Object], version: str) -> None:
+        """As handlers.kopf_lists has it listed before kopf watches again."""
+        decoders: dict[Resource, Callable[[Object], Any]] = {BATCH_JOBS: decode_job, QUEUES: decode_queue}
+        decode: Callable[[Object], Any] = decoders.get(kind, decode_pipeline)
+        keep(self.seen, kind, Listing(tuple([decode(raw) for raw in items]), version))
 
     def _pods_listed(self, items: list[Object], version: str) -> None:
         self.seen.pods.replace([decode_pod(raw) for raw in items], version)

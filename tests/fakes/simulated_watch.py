@@ -1,7 +1,7 @@
 """`SimulatedWatch`: one list and watch of a SimulatedOperator, pumped by hand, and all that can go wrong with it.
 
-It stands in for the Reflector and for kopf's watches alike. Two things tell them apart: kopf never says what vanished
-in a gap (docs/adr/0002), and it ends the whole process on an ERROR event other than 410 and on half a line.
+It stands in for the Reflector and for kopf's watches alike. One thing tells them apart: kopf ends the whole process on
+an ERROR event other than 410 and on half a line.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,13 +38,14 @@ class Process(Protocol):
 
 @dataclass
 class SimulatedWatch:
-    """`listed` takes a whole list, as the Reflector's store does; without it `sink` hears each item, as from kopf."""
+    """`listed` takes a whole list, and `sink` each event."""
 
     process: Process
     path: str
     sink: Sink
-    listed: Callable[[list[Object], str], None] | None = None
+    listed: Callable[[list[Object], str], None]
     params: Mapping[str, Any] = field(default_factory=dict)
+    of_kopf: bool = False
     _version: str = ""
     _stream: WatchStream | None = None
     _held: list[Object] = field(default_factory=list)
@@ -56,6 +57,10 @@ class SimulatedWatch:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+
+    def begin(self, version: str) -> None:
+        """Its process has listed as of this version before it watches."""
+        self._version = version
 
     def pump(self) -> bool:
         """Tells what has come; whether anything has."""
@@ -109,7 +114,7 @@ class SimulatedWatch:
             self._hold(LATE_SECONDS)
         elif kind is Kind.WATCH_FROZEN:
             self.process.frozen_until = self._later(FROZEN_SECONDS)
-        elif kind in _ENDS_KOPF and self.listed is None:
+        elif kind in _ENDS_KOPF and self.of_kopf:
             self.process.crash(fault)
             raise Crashed
         else:
@@ -150,8 +155,4 @@ class SimulatedWatch:
         asked = self.process.lists_at.get(self.path.rsplit("/", 1)[-1])
         page = server.list_page(self.path, self.params, as_of=asked)
         self._version = page["metadata"]["resourceVersion"]
-        if self.listed is not None:
-            self.listed(page["items"], self._version)
-            return
-        for item in page["items"]:  # as kopf does: never a word on what is not there
-            self.sink(None, item)
+        self.listed(page["items"], self._version)

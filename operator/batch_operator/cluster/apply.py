@@ -63,8 +63,7 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     try:
         if plan.configmap is not None and plan.job_file is not None:
             await _create_configmap(client, job, plan.configmap, plan.job_file.sha256)
-            if seen.is_living(job.uid):
-                seen.job_files[job.uid] = plan.job_file
+            seen.keep_job_file(job.uid, plan.job_file)
         await _create_pods(client, seen, job, plan.pods)
     except (ApiError, NameTaken) as error:
         if isinstance(error, ApiError) and (not 400 <= error.status < 500 or error.status in NOT_FINAL):

@@ -6,6 +6,7 @@ Connection, TLS and credentials are the official client's (`kubernetes.aio`). Ev
 nothing waits or repeats behind anybody's back.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -40,6 +41,8 @@ CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 WATCH_INACTIVITY_SECONDS = 75.0  # the API server sends a bookmark about every 60 s
 PAGE_SIZE = 500
+DECODED_AT_ONCE = 50
+"""Objects of a page; then others have their turn, the request for the next page and the renewal of the lead."""
 _CHUNKED_ATTEMPTS = 3
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -191,16 +194,26 @@ class Client:
     async def _list_pages(
         self, path: str, decode: Callable[[Object], T], params: Params, headers: Mapping[str, str] | None = None
     ) -> Listing[T]:
-        items: list_of[T] = []
-        token = ""
-        while True:
+        def ask(token: str) -> asyncio.Task[Object]:
             asked = {**params, "continue": token} if token else params
-            page = await self._request("list", "GET", path, asked, headers=headers)
-            meta = page.get("metadata") or {}
-            items.extend(decode(item) for item in page.get("items") or ())
-            token = meta.get("continue") or ""
-            if not token:
-                return Listing(tuple(items), str(meta.get("resourceVersion") or ""))
+            return asyncio.ensure_future(self._request("list", "GET", path, asked, headers=headers))
+
+        items: list_of[T] = []
+        answer = ask("")
+        try:
+            while True:
+                page = await answer
+                meta = page.get("metadata") or {}
+                if token := meta.get("continue") or "":
+                    answer = ask(token)  # the server makes the next page while this one is decoded
+                for number, item in enumerate(page.get("items") or ()):
+                    if number % DECODED_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                    items.append(decode(item))
+                if not token:
+                    return Listing(tuple(items), str(meta.get("resourceVersion") or ""))
+        finally:
+            answer.cancel()
 
     async def watch(
         self, path: str, params: Params | None = None, *, inactivity_seconds: float = WATCH_INACTIVITY_SECONDS

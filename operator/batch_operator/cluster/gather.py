@@ -1,8 +1,8 @@
 """Reads only: all that is known of one job, as a frozen snapshot. Called before each reconcile.
 
-Everything comes from the stores; the API server is asked once per job and process for the job's ConfigMap, once per
-namespace for its organization, and for a pod that status says was there and no store has: only the server's own word
-makes it a lost one.
+Everything comes from the stores; the API server is asked for a job's ConfigMap where the job has no pod, or before this
+process makes its first one of it, once per namespace for its organization, and for a pod that status says was there and
+no store has: only the server's own word makes it a lost one.
 """
 
 import re
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from batch_operator.api import names
+from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.client import Listing, Object
 from batch_operator.cluster.errors import Forbidden, NotFound
@@ -55,15 +56,13 @@ async def job_snapshot(
     waits = queue_entry.is_new_or_waiting(job.status)
     labels = await _read_namespace(client, seen, job, now, for_kueue=namespace_labels and waits)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
-    if _needs_job_file(job) and (job.uid not in seen.job_files or _may_have_lost_it(seen, job, pods, now)):
-        seen.job_files.pop(job.uid, None)
-        seen.job_files_read[job.uid] = now
-        await _read_job_file(client, seen, job)
-    return JobSnapshot(
+    unread = _needs_job_file(job) and (job.uid not in seen.job_files or job.uid in seen.job_files_unread)
+    snapshot = JobSnapshot(
         pods=pods,
         reports={pod.uid: seen.reports[pod.uid] for pod in pods if pod.uid in seen.reports},
         pipelines=seen.registry(job.namespace, job.spec.pipeline_key),
         job_file=seen.job_files.get(job.uid),
+        job_file_unread=unread,
         org_id=await _org_id(client, seen, job.namespace) if org_labels else job.namespace,
         namespace_labels=labels,
         refusal=seen.refusals.get(job.uid),
@@ -72,6 +71,22 @@ async def job_snapshot(
         displaced=seen.displaced.get(job.uid),
         settings=rules,
     )
+    never_stored = unread and not pods  # it may be: only the pods' being there tells that it was
+    if never_stored or (_needs_job_file(job) and _may_have_lost_it(seen, job, pods, now)):
+        return await with_job_file(client, seen, job, snapshot, now)
+    return snapshot
+
+
+async def with_job_file(
+    client: Reader, seen: Observations, job: BatchJob, snapshot: JobSnapshot, now: datetime
+) -> JobSnapshot:
+    """The snapshot, with what the job's ConfigMap holds now. Raises ApiError."""
+    seen.job_files.pop(job.uid, None)
+    seen.job_files_read[job.uid] = now
+    file = await _read_job_file(client, job)
+    if file is not None:
+        seen.keep_job_file(job.uid, file)
+    return replace(snapshot, job_file=file, job_file_unread=False)
 
 
 async def _ask_for_vanished_pods(client: Reader, seen: Observations, job: BatchJob) -> None:
@@ -166,13 +181,13 @@ def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecor
     return any(pod_start.is_stuck(pod, now) for pod in pods)
 
 
-async def _read_job_file(client: Reader, seen: Observations, job: BatchJob) -> None:
+async def _read_job_file(client: Reader, job: BatchJob) -> JobFile | None:
+    """What is there; None where it is not what the ledger says."""
     path = CONFIG_MAPS.path(job.namespace, names.configmap_name(job.name, job.uid))
     manifest = await _asked_twice(client, path)
     file = job_file(manifest) if manifest is not None else None
     expected = job.status.ledger.spec_hash if job.status.ledger else None
-    if file is not None and file.sha256 == expected:
-        seen.job_files[job.uid] = file
+    return file if file is not None and file.sha256 == expected else None
 
 
 def _turn(seen: Observations, job: BatchJob) -> Turn | None:

@@ -7,6 +7,7 @@ writes); read by cluster.gather. Everything here can be lost: a restarted operat
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from batch_operator.api.job_file import JobFile
 from batch_operator.api.report import Report
@@ -43,6 +44,8 @@ class Observations:
     job_files: MutableMapping[str, JobFile] = field(default_factory=JobFiles)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     org_ids: dict[str, str] = field(default_factory=dict)
+    job_files_unread: set[str] = field(default_factory=set)
+    """uids of jobs whose file was made anew from the registry, without a look at the ConfigMap."""
     job_files_read: dict[str, datetime] = field(default_factory=dict)
     """When a job's ConfigMap was last looked at, by job uid."""
     nodes_missed_since: dict[str, datetime] = field(default_factory=dict)
@@ -69,6 +72,10 @@ class Observations:
         own = (p for p in self.pipelines.values() if p.namespace == namespace and p.key == key)
         return (*own, *(p for p in self.cluster_pipelines.values() if p.key == key))
 
+    @property
+    def stores(self) -> tuple[RecordStore[Any], ...]:
+        return (self.jobs, self.pods, self.nodes, self.pipelines, self.cluster_pipelines, self.queues)
+
     def is_living(self, job_uid: str) -> bool:
         """Whether the job is there and has not ended."""
         job = self.jobs.get(job_uid)
@@ -80,8 +87,19 @@ class Observations:
             self.forget_pod(pod.uid)
             self.pods.forget(pod.uid)
         self.job_files.pop(uid, None)
+        self.job_files_unread.discard(uid)
         self.job_files_read.pop(uid, None)
         self.refusals.pop(uid, None)
+
+    def keep_job_file(self, uid: str, file: JobFile, *, unread: bool = False) -> None:
+        """`unread`: nobody has looked what the job's ConfigMap holds."""
+        if not self.is_living(uid):
+            return
+        self.job_files[uid] = file
+        if unread:
+            self.job_files_unread.add(uid)
+        else:
+            self.job_files_unread.discard(uid)
 
     def forget_superseded(self, job: BatchJob) -> None:
         """Lost pods whose loss is counted: status has gone on to a later attempt of their index."""

@@ -7,14 +7,16 @@ until its owner's status has it.
 """
 
 import dataclasses
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import structlog
 
-TOMBSTONE_SECONDS = 600.0  # a late answer is at most the client's 30 s old
+AGE_SECONDS = 45.0
+"""How often a store is told that it has grown older. What is remembered of the dead outlives one age at least, and a
+late answer is at most the client's 30 s old; ages are counted, since time also passes for a process that is stopped.
+"""
 MAX_TOMBSTONES = 50_000
 
 log = structlog.get_logger(__name__)
@@ -63,14 +65,14 @@ class RecordStore(Generic[R]):
     store has changed.
     """
 
-    def __init__(self, on_change: OnChange[R] | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, on_change: OnChange[R] | None = None) -> None:
         self._listeners: list[OnChange[R]] = [on_change] if on_change else []
         self._by_uid: dict[str, R] = {}
         self._by_name: dict[tuple[str, str], str] = {}
         self._by_owner: dict[str, dict[str, None]] = {}
-        self._tombstones: OrderedDict[str, tuple[str, float]] = OrderedDict()  # uid -> (version, expiry)
-        self._gone_owners: OrderedDict[str, float] = OrderedDict()  # owner uid -> expiry
+        self._age = 0
+        self._tombstones: OrderedDict[str, tuple[str, int]] = OrderedDict()  # uid -> (version, age of its death)
+        self._gone_owners: dict[str, int] = {}  # owner uid -> age
         self._version = ""
 
     # -- reading
@@ -192,13 +194,20 @@ class RecordStore(Generic[R]):
 
     def forget_owner(self, owner_uid: str) -> None:
         """The owner is gone: its deleted copies go, and no more are kept of the records that follow it."""
-        self._gone_owners[owner_uid] = self._clock() + TOMBSTONE_SECONDS
-        self._gone_owners.move_to_end(owner_uid)
+        self._gone_owners[owner_uid] = self._age
         for record in self.by_owner(owner_uid):
             self.forget(record.uid)
-        now = self._clock()
-        while self._gone_owners and next(iter(self._gone_owners.values())) <= now:
-            self._gone_owners.popitem(last=False)
+
+    def grow_older(self) -> None:
+        """To be called every AGE_SECONDS: lets go what was remembered of objects that died before the last call, and
+        of owners likewise, unless objects of theirs are still there. Their uids are a thirtieth of what the objects
+        took, but they lie among them, and would keep all that memory from the system."""
+        self._age += 1
+        while self._tombstones and next(iter(self._tombstones.values()))[1] < self._age - 1:
+            self._tombstones.popitem(last=False)
+        self._gone_owners = {
+            uid: age for uid, age in self._gone_owners.items() if age >= self._age - 1 or uid in self._by_owner
+        }
 
     # -- inside
 
@@ -253,13 +262,9 @@ class RecordStore(Generic[R]):
             self._by_owner.pop(owner, None)
 
     def _bury(self, uid: str, version: str) -> None:
-        now = self._clock()
-        self._tombstones[uid] = (version, now + TOMBSTONE_SECONDS)
+        self._tombstones[uid] = (version, self._age)
         self._tombstones.move_to_end(uid)
-        while self._tombstones:
-            _, expiry = next(iter(self._tombstones.values()))
-            if expiry > now and len(self._tombstones) <= MAX_TOMBSTONES:
-                break
+        if len(self._tombstones) > MAX_TOMBSTONES:
             self._tombstones.popitem(last=False)
 
     def _tell(self, old: R | None, new: R | None) -> None:

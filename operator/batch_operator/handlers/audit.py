@@ -1,7 +1,6 @@
 """Looks now and then for what the watches may have lost: objects deleted in a gap, and events that never came.
 
-kopf tells of the living objects of a relist only, so that a deleted one would stay for ever (docs/adr/0002). And no
-event may be lost on the way, but a pod's end that is lost would hold its job for ever: so what is there is compared
+No event may be lost on the way, but a pod's end that is lost would hold its job for ever: so what is there is compared
 by version, at the price of one list of metadata a round.
 """
 
@@ -26,7 +25,7 @@ from batch_operator.cluster.resource_paths import (
     QUEUES,
     Resource,
 )
-from batch_operator.cluster.store import RecordStore, is_newer
+from batch_operator.cluster.store import AGE_SECONDS, RecordStore, is_newer
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.keys import Key
 from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
@@ -41,22 +40,6 @@ class Reader(Protocol):
     async def get(self, path: str) -> Object: ...
     async def list_as(self, path: str, decode: Callable[[Object], T]) -> Listing[T]: ...
     async def list_identities(self, path: str, params: Params | None = None) -> Listing[Identity]: ...
-
-
-async def list_registry(client: Reader, seen: Observations) -> None:
-    """The registry as it is now. Raises ApiError."""
-    await _list_all(client, PIPELINES.path(), decode_pipeline, seen.pipelines)
-    await _list_all(client, CLUSTER_PIPELINES.path(), decode_pipeline, seen.cluster_pipelines)
-
-
-async def list_queues(client: Reader, seen: Observations) -> None:
-    """Every Queue as it is now. Raises ApiError."""
-    await _list_all(client, QUEUES.path(), decode_queue, seen.queues)
-
-
-async def list_jobs(client: Reader, seen: Observations) -> None:
-    """Every job, before anything is decided: whoever is not known holds no quota. Raises ApiError."""
-    await _list_all(client, BATCH_JOBS.path(), decode_job, seen.jobs)
 
 
 async def find_jobs(client: Reader, seen: Observations) -> None:
@@ -81,9 +64,13 @@ async def find_pods(client: Reader, seen: Observations) -> None:
 
 async def round_of_all(client: Reader, seen: Observations, queue: WorkQueue[Key]) -> None:
     """Everything once, and then a look at every living job. Raises ApiError."""
-    await list_registry(client, seen)
-    await list_queues(client, seen)
-    await _list_all(client, NODES.path(), decode_node, seen.nodes)
+    for path, decode, store in (
+        (PIPELINES.path(), decode_pipeline, seen.pipelines),
+        (CLUSTER_PIPELINES.path(), decode_pipeline, seen.cluster_pipelines),
+        (QUEUES.path(), decode_queue, seen.queues),
+        (NODES.path(), decode_node, seen.nodes),
+    ):
+        await _look_through(client, path, decode, store)
     await find_pods(client, seen)
     await find_jobs(client, seen)
     for job in seen.jobs.values():
@@ -101,7 +88,15 @@ async def run(client: Reader, seen: Observations, queue: WorkQueue[Key], interva
             log.warning("audit failed", reason="Audit", error=str(error))
 
 
-async def _list_all(client: Reader, path: str, decode: Callable[[Object], Any], store: RecordStore[Any]) -> None:
+async def grow_older(seen: Observations) -> None:
+    """For ever: the stores let go what they remember of the dead."""
+    while True:
+        await asyncio.sleep(AGE_SECONDS)
+        for store in seen.stores:
+            store.grow_older()
+
+
+async def _look_through(client: Reader, path: str, decode: Callable[[Object], Any], store: RecordStore[Any]) -> None:
     listing = await client.list_as(path, decode)
     for record in listing.items:
         store.apply(None, record)

@@ -13,6 +13,7 @@ import aiohttp
 import kopf
 
 from batch_operator.cluster.credentials import Credentials
+from batch_operator.handlers.kopf_lists import KopfLists
 
 SERVER_TIMEOUT_SECONDS = 240
 """How long the API server keeps one watch open; kopf then opens the next."""
@@ -64,7 +65,7 @@ class WatchTrace:
         return f"last connected {age:.0f} s ago" if age > SILENT_SECONDS else None
 
 
-async def login(trace: WatchTrace, credentials: Credentials) -> kopf.AiohttpSession:
+async def login(trace: WatchTrace, lists: KopfLists, credentials: Credentials) -> kopf.AiohttpSession:
     """A session with our own client's credentials. Called by kopf at start, and again after a 401.
 
     Not kopf's own logins: in a pod they call the API server by its DNS name, and not every cluster has DNS.
@@ -74,5 +75,6 @@ async def login(trace: WatchTrace, credentials: Credentials) -> kopf.AiohttpSess
         connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl_context()),
         headers={"Authorization": authorization} if authorization else None,
         trace_configs=[trace.config],
+        middlewares=(lists,),
     )
     return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)

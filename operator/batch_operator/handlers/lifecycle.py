@@ -7,13 +7,15 @@ judged before all that a judgement needs is known. Called by main.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import kopf
@@ -30,12 +32,14 @@ from batch_operator.cluster.lead import Lead
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.reflector import Reflector
-from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, NODES, PIPELINES, PODS, QUEUES
+from batch_operator.cluster.resource_paths import NODES, PODS
 from batch_operator.cluster.workqueue import WorkQueue, run_workers
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import ProgressReceiver, health_server
+from batch_operator.handlers.first_lists import OWN_KINDS, fetch, keep, list_again
 from batch_operator.handlers.keys import Key, is_urgent
+from batch_operator.handlers.kopf_lists import KopfLists
 from batch_operator.handlers.kopf_session import WatchTrace, login
 from batch_operator.handlers.kopf_settings import settings as kopf_settings
 from batch_operator.handlers.reconciler import Reconciler
@@ -47,8 +51,8 @@ from batch_operator.snapshot import NodeRecord, PodRecord, decode_node, decode_p
 RETRY_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 EXIT_SECONDS = 10.0
+MANY_OBJECTS = 1_000_000
 WORKERS = "workers"
-KOPF_WATCHES = (BATCH_JOBS, PIPELINES, CLUSTER_PIPELINES, QUEUES)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -85,8 +89,9 @@ class Operator:
         ):
             lease = (self._settings.namespace, self._settings.lease)
             election = Election(lease_client, lease, self._identity(), terms, self._lead)
-            registry = self._kopf_registry(client)
-            if await self._unless_stopped(self._start(client, election, stack)):
+            lists = KopfLists({kind.path(): partial(list_again, client, self._seen, kind) for kind in OWN_KINDS})
+            registry = self._kopf_registry(client, lists)
+            if await self._unless_stopped(self._start(client, election, lists, stack)):
                 await kopf.operator(
                     registry=registry, settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
                 )
@@ -94,7 +99,9 @@ class Operator:
         if self._failure is not None:
             raise self._failure
 
-    async def _start(self, client: Client, election: Election, stack: contextlib.AsyncExitStack) -> None:
+    async def _start(
+        self, client: Client, election: Election, lists: KopfLists, stack: contextlib.AsyncExitStack
+    ) -> None:
         """All but kopf. What it puts on the stack ends in the reverse order: the lead is given away after the last
         write.
         """
@@ -117,10 +124,8 @@ class Operator:
         self._run_beside(nodes.run(), "nodes")
         await nodes.synced.wait()  # before the pods: a node's change looks at every pod that is known
         self._run_beside(pods.run(), "pods")
-        await self._until_it_works("list the registry", lambda: audit.list_registry(client, self._seen))
-        await self._until_it_works("list the queues", lambda: audit.list_queues(client, self._seen))
-        await pods.synced.wait()
-        await self._until_it_works("list the jobs", lambda: audit.list_jobs(client, self._seen))
+        with _few_collections():
+            await self._list_own_kinds(client, lists, pods)
         reconciler = Reconciler(
             client,
             self._seen,
@@ -132,7 +137,18 @@ class Operator:
         )
         self._run_beside(run_workers(self._queue, self._settings.workers, reconciler, reconciler.failed), WORKERS)
         self._run_beside(audit.run(client, self._seen, self._queue, self._settings.audit_interval_seconds), "audit")
+        self._run_beside(audit.grow_older(self._seen), "age")
         log.info("started", reason="Started", version=__version__, workers=self._settings.workers)
+
+    async def _list_own_kinds(self, client: Client, lists: KopfLists, pods: Reflector[PodRecord]) -> None:
+        """While the pods are listed; kept after them, since which jobs are looked at first depends on their pods."""
+        fetches = (
+            self._until_it_works(f"list {kind.plural}", partial(fetch, client, self._seen, kind)) for kind in OWN_KINDS
+        )
+        listings = await asyncio.gather(*fetches)
+        await pods.synced.wait()
+        for kind, listing in zip(OWN_KINDS, listings, strict=True):
+            lists.begin(kind.path(), keep(self._seen, kind, listing))
 
     @property
     def _terms(self) -> Terms:
@@ -171,13 +187,13 @@ class Operator:
             self._run_beside(endpoints.keep(), "endpoint slice")
         return ca_certificate
 
-    def _kopf_registry(self, client: Client) -> kopf.OperatorRegistry:
+    def _kopf_registry(self, client: Client, lists: KopfLists) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         register(registry, self._seen, self._queue)
 
         @kopf.on.login(registry=registry)
         async def log_in(**_: Any) -> kopf.AiohttpSession:
-            return await login(self._trace, client.credentials)
+            return await login(self._trace, lists, client.credentials)
 
         @kopf.on.cleanup(registry=registry)
         async def drain(**_: Any) -> None:
@@ -196,14 +212,14 @@ class Operator:
             return lambda: check() if self._lead.taken else None
 
         watches = {"nodes": nodes.trouble, "pods": pods.trouble}
-        watches |= {resource.plural: kopf_watch(resource.path()) for resource in KOPF_WATCHES}
+        watches |= {resource.plural: kopf_watch(resource.path()) for resource in OWN_KINDS}
         return {f"watch {resource}": once_leading(check) for resource, check in watches.items()}
 
     def _measure(self, nodes: Reflector[NodeRecord], pods: Reflector[PodRecord]) -> None:
         self._metrics.track_queue(self._queue)
         self._metrics.track_watch(nodes)
         self._metrics.track_watch(pods)
-        for resource in KOPF_WATCHES:
+        for resource in OWN_KINDS:
             self._metrics.track_watch(self._trace.watch(resource.plural, resource.path()))
         self._metrics.track_jobs(lambda: Counter(str(job.status.status or "NEW") for job in self._seen.jobs.values()))
 
@@ -241,6 +257,18 @@ class Operator:
             except ApiError as error:
                 log.warning(f"cannot {what} yet", reason=type(error).__name__, error=str(error))
                 await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """A page of 500 raw pods is 140,000 containers, none of them garbage but by its count of references: looking for
+    cycles among them takes as long as reading them."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(MANY_OBJECTS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _end_for_sure() -> None:

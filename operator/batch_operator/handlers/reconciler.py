@@ -13,7 +13,7 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.apply import apply
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError, Conflict, NotFound
-from batch_operator.cluster.gather import job_snapshot
+from batch_operator.cluster.gather import job_snapshot, with_job_file
 from batch_operator.cluster.lead import NotLeading
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
@@ -97,6 +97,10 @@ class Reconciler:
             namespace_labels=settings.namespace_labels,
         )
         plan = reconcile(job, snapshot, now)
+        if plan.read_job_file:
+            plan = reconcile(job, await with_job_file(self.client, self.seen, job, snapshot, now), now)
+        if plan.job_file is not None and plan.configmap is None:
+            self.seen.keep_job_file(job.uid, plan.job_file, unread=True)
         if plan.ask is not None:
             self.scheduler.ask(job, plan.ask)
             return None

@@ -22,11 +22,13 @@ class Haste(Enum):
 
 def haste(job: BatchJob | None, old: PodRecord | None, new: PodRecord | None, others_live: Callable[[], bool]) -> Haste:
     """`old` None for a new pod, `new` None for one that is gone; `others_live`: whether other pods of the job do."""
+    if job is None:
+        return Haste.NEVER  # there is nothing to look at; once it is known, it comes by itself
     if old is None or new is None or new.deleted:
         return Haste.NOW
     if new.node and not old.node and replace(old, node=new.node, resource_version=new.resource_version) == new:
         return Haste.NEVER  # it waits for its start, at which a timer looks too
-    if job is None or not _runs_on(job) or not _goes_well(old, new):
+    if not _runs_on(job) or not _goes_well(old, new):
         return Haste.NOW
     return Haste.SOON if new.is_live or others_live() else Haste.NOW
 

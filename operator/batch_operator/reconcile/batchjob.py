@@ -27,6 +27,8 @@ from batch_operator.resources import job_document
 from batch_operator.resources.configmap import configmap as build_configmap
 from batch_operator.snapshot import JobSnapshot
 
+_READ_FIRST = Plan("ReadingJobFile", "its ConfigMap is read before a pod is made", read_job_file=True)
+
 
 def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
     """`now`: whole seconds in UTC, as status holds them."""
@@ -38,7 +40,7 @@ def reconcile(job: BatchJob, seen: JobSnapshot, now: datetime) -> Plan:
         plan, status = finished.look(job, seen, now)
         return _write(job, status, seen, now, plan)
     plan, status = _living(job, seen, now)
-    if plan.ask is not None:
+    if plan.ask is not None or plan.read_job_file:
         return plan
     refused = requests.refusal(job) if job.status.status is not None else ""
     if refused and not (status.status and status.status.is_terminal):
@@ -55,6 +57,8 @@ def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, Batc
     file, is_stored = seen.job_file, True
     if file is None or file.sha256 != status.ledger.spec_hash:
         file, is_stored = _rebuilt(job, status, seen), False
+    if file is None and seen.job_file_unread:
+        return _READ_FIRST, status
     if file is None:
         policy = effective_policy.effective(job.policy)
         if status.ledger.stopping is not None:
@@ -62,10 +66,14 @@ def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, Batc
         return stopping.stop(job, status, stopping.failing(job, _tampered()), seen, now, policy)
     had_pods = not queue_entry.is_waiting(status)
     plan, status = running.run(job, status, file, seen, now)
+    if seen.job_file_unread and plan.pods:
+        return _READ_FIRST, status
     if had_pods and queue_entry.is_waiting(status):
         status = admission.asking_again(status, file)
     ends = status.status is None or status.status.is_terminal
-    if not is_stored and not ends and running.held_back_until(seen, now) is None:
+    if seen.job_file_unread:
+        plan = replace(plan, job_file=file)
+    elif not is_stored and not ends and (plan.pods or running.held_back_until(seen, now) is None):
         plan = replace(plan, configmap=build_configmap(job, file, seen.settings.ca_certificate), job_file=file)
     return plan, status
 

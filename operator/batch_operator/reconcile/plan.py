@@ -42,7 +42,8 @@ class Plan:
     status: BatchJobStatus | None = None
     deletes: tuple[PodDelete, ...] = ()
     job_file: JobFile | None = None
-    """What the ConfigMap must hold before the pods are made; None: it is known to be right, or not needed."""
+    """What the ConfigMap must hold before the pods are made; None: it is known to be right, or not needed. Without
+    `configmap`: made anew from the registry, and as good for all that makes no pod."""
     configmap: dict[str, Any] | None = None
     pods: tuple[dict[str, Any], ...] = ()
     event: Event | None = None
@@ -54,4 +55,6 @@ class Plan:
     """The BatchJob itself is past its time to live: delete it as it was read, and with it all children."""
     ask: WaitingJob | None = None
     """The job has no status yet and first asks its queue; nothing is written."""
+    read_job_file: bool = False
+    """The job's ConfigMap must be read before anything can be decided; nothing is written."""
     requeue_after: timedelta | None = None

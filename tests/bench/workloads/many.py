@@ -56,6 +56,7 @@ async def run(ground: Ground, jobs: int) -> Record:
         "cpu_growth": last["cpu_ms_per_job"] / first["cpu_ms_per_job"],
         "rss_idle_mib": idle,
         "rss_mib": max(full, full_again),
+        "rss_before_restart_mib": full,
         "rss_after_mib": after,
         **restart,
     }

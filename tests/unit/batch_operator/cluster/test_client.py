@@ -132,6 +132,20 @@ async def test_list_follows_the_continue_tokens(server: ScriptedServer, client: 
     assert {seen.query["labelSelector"] for seen in server.seen} == {"app=x,tier in (a,b)"}
 
 
+async def test_the_next_page_is_asked_for_before_this_one_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    course: list[str] = []
+    pages = {"": page("ab", token="t1"), "t1": page("c")}
+
+    async def answer(_: Client, verb: str, method: str, path: str, asked: dict[str, str], **more: Any) -> Object:
+        course.append(f"ask {asked.get('continue', '')}")
+        return pages[asked.get("continue", "")]
+
+    monkeypatch.setattr(Client, "_request", answer)
+    client = Client(Credentials(Configuration()))
+    await client.list_as(PODS, lambda item: course.append(item["metadata"]["name"]))
+    assert course == ["ask ", "ask t1", "a", "b", "c"]
+
+
 async def test_a_list_whose_token_expired_begins_again_and_holds_nothing_twice(
     server: ScriptedServer, client: Client
 ) -> None:

@@ -10,7 +10,7 @@ from batch_operator.api import names
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector, QueueRecord
 from batch_operator.cluster.client import Listing
 from batch_operator.cluster.errors import NotFound
-from batch_operator.cluster.gather import job_snapshot
+from batch_operator.cluster.gather import job_snapshot, with_job_file
 from batch_operator.cluster.observations import Observations
 from batch_operator.reconcile import queue_entry
 from batch_operator.resources.configmap import configmap
@@ -72,20 +72,55 @@ async def test_a_new_job_costs_no_read() -> None:
     assert reader.asked == []
 
 
-async def test_the_job_file_is_read_once() -> None:
-    job, file = admitted()
-    seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
-    for _ in range(3):
-        assert (await snapshot_of(reader, seen, job)).job_file == file
-    assert reader.asked == [CONFIG_MAP]
+class TestJobFile:
+    """It is read where a pass asks for it, and once."""
 
+    async def test_where_a_pod_says_that_it_was_stored_a_pass_begins_without_it(self) -> None:
+        job, file = admitted()
+        seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
+        seen.pods.apply("ADDED", make_pod(0, node=""))
+        snapshot = await snapshot_of(reader, seen, job)
+        assert (snapshot.job_file, snapshot.job_file_unread, reader.asked) == (None, True, [])
 
-@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "missing"])
-async def test_a_job_file_that_is_not_the_pinned_one_is_none(replaced: bool) -> None:
-    job, _ = admitted()
-    _, other = admitted(make_batchjob({**make_batchjob().spec.model_dump(exclude_none=True), "name": "other"}))
-    reader = Reader({CONFIG_MAP: configmap(job, other, "")} if replaced else {})
-    assert (await snapshot_of(reader, Observations(), job)).job_file is None
+    async def test_without_a_pod_it_is_read_at_once(self) -> None:
+        """The process before may have ended between the status and the ConfigMap."""
+        job, file = admitted()
+        snapshot = await snapshot_of(Reader({CONFIG_MAP: configmap(job, file, "")}), Observations(), job)
+        assert (snapshot.job_file, snapshot.job_file_unread) == (file, False)
+
+    async def test_once_read_it_is_kept(self) -> None:
+        job, file = admitted()
+        seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
+        seen.jobs.apply("ADDED", job)
+        seen.pods.apply("ADDED", make_pod(0, node=""))
+        snapshot = await with_job_file(reader, seen, job, await snapshot_of(reader, seen, job), NOW)
+        assert (snapshot.job_file, snapshot.job_file_unread) == (file, False)
+        snapshot = await snapshot_of(reader, seen, job)
+        assert (snapshot.job_file, snapshot.job_file_unread) == (file, False)
+        assert reader.asked == [CONFIG_MAP]
+
+    async def test_one_that_was_made_anew_stays_unread(self) -> None:
+        job, file = admitted()
+        seen = Observations()
+        seen.jobs.apply("ADDED", job)
+        seen.pods.apply("ADDED", make_pod(0, node=""))
+        seen.keep_job_file(job.uid, file, unread=True)
+        snapshot = await snapshot_of(Reader({}), seen, job)
+        assert (snapshot.job_file, snapshot.job_file_unread) == (file, True)
+
+    async def test_a_job_that_is_resolved_first_has_none_to_read(self) -> None:
+        assert not (await snapshot_of(Reader({}), Observations(), make_batchjob())).job_file_unread
+
+    @pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "missing"])
+    async def test_what_is_not_the_pinned_one_is_none(self, replaced: bool) -> None:
+        job, file = admitted()
+        _, other = admitted(make_batchjob({**make_batchjob().spec.model_dump(exclude_none=True), "name": "other"}))
+        seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, other, "")} if replaced else {})
+        seen.jobs.apply("ADDED", job)
+        seen.keep_job_file(job.uid, file, unread=True)
+        snapshot = await with_job_file(reader, seen, job, await snapshot_of(reader, seen, job), NOW)
+        assert (snapshot.job_file, snapshot.job_file_unread) == (None, False)
+        assert job.uid not in seen.job_files
 
 
 async def test_pods_and_their_reports_come_by_owner() -> None:
@@ -196,9 +231,10 @@ class TestVanishedPods:
 async def test_a_pod_that_does_not_start_makes_it_look_for_the_configmap_again() -> None:
     job, file = admitted()
     seen, reader = Observations(), Reader({CONFIG_MAP: configmap(job, file, "")})
+    seen.jobs.apply("ADDED", job)
     seen.pods.apply("ADDED", make_pod(0, "Pending", waiting_reason="ContainerCreating"))
     seen.nodes.apply("ADDED", NODE)
-    assert (await snapshot_of(reader, seen, job)).job_file == file
+    await with_job_file(reader, seen, job, await snapshot_of(reader, seen, job), NOW)
     del reader.objects[CONFIG_MAP]
     for second, expected in ((10, file), (40, None)):
         found = await job_snapshot(reader, seen, job, RuleSettings(), NOW + timedelta(seconds=second), org_labels=False)

@@ -85,7 +85,7 @@ class Harness:
         self.source = FakeSource()
         self.clock = FakeTimers()
         self.slept: list[float] = []
-        self.store: RecordStore[Rec] = RecordStore(clock=self.clock)
+        self.store: RecordStore[Rec] = RecordStore()
         self.reflector = Reflector(
             self.source,
             PODS,

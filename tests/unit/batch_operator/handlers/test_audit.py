@@ -8,7 +8,7 @@ from batch_operator.cluster.client import Identity, Listing, Object
 from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.audit import find_jobs, find_pods, list_registry, round_of_all
+from batch_operator.handlers.audit import find_jobs, find_pods, round_of_all
 from batch_operator.handlers.keys import Key
 from tests.builders import make_batchjob, make_pipeline, make_pod, make_raw_batchjob
 
@@ -94,7 +94,7 @@ async def test_the_registry_is_brought_up_to_date_but_never_back() -> None:
     stale, kept = make_pipeline("stale", "team-a"), make_pipeline("kept", "team-a")
     for record in (stale, kept):
         seen.pipelines.apply("ADDED", record)
-    await list_registry(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen)
+    await round_of_all(Lists("50", pipelines=(kept, make_pipeline("new", "team-a"))), seen, WorkQueue[Key]())
     assert {p.name for p in seen.pipelines.values()} == {"kept", "new"}
 
 

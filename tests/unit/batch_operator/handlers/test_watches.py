@@ -64,7 +64,17 @@ async def test_any_other_version_is_read(world: tuple[Observations, WorkQueue[Ke
 
 async def test_a_pod_enqueues_its_job(world: tuple[Observations, WorkQueue[Key]]) -> None:
     seen, queue = world
+    seen.jobs.apply("ADDED", make_batchjob())
+    await queued(queue)
     seen.pods.apply("ADDED", make_pod(0))
+    assert await queued(queue) == [("team-a", "tep")]
+
+
+async def test_a_pod_whose_job_is_not_known_waits_for_it(world: tuple[Observations, WorkQueue[Key]]) -> None:
+    seen, queue = world
+    seen.pods.apply(None, make_pod(0))
+    assert await queued(queue) == []
+    seen.jobs.apply(None, make_batchjob())
     assert await queued(queue) == [("team-a", "tep")]
 
 

@@ -28,8 +28,12 @@ def test_the_jobs_are_as_they_are_called() -> None:
     assert STOPPING.status.ledger.stopping is not None
 
 
-@pytest.mark.parametrize("job", [ADMITTED, RUNNING, None], ids=["admitted", "running", "unknown"])
-def test_that_a_pod_has_got_its_node_brings_no_pass(job: BatchJob | None) -> None:
+def test_a_pod_brings_no_pass_over_a_job_that_is_not_known() -> None:
+    assert {asked(None, None, LIVES), asked(None, LIVES, ENDED), asked(None, LIVES, None)} == {Haste.NEVER}
+
+
+@pytest.mark.parametrize("job", [ADMITTED, RUNNING], ids=["admitted", "running"])
+def test_that_a_pod_has_got_its_node_brings_no_pass(job: BatchJob) -> None:
     assert asked(job, PENDING, BOUND) is Haste.NEVER
     assert asked(job, replace(PENDING, unschedulable="0/3 nodes"), BOUND) is Haste.NOW, "the message said why it waits"
 
@@ -37,7 +41,7 @@ def test_that_a_pod_has_got_its_node_brings_no_pass(job: BatchJob | None) -> Non
 @pytest.mark.parametrize(("old", "new"), [(BOUND, LIVES), (LIVES, ENDED), (BOUND, ENDED)])
 def test_what_only_moves_the_progress_of_a_running_job_waits_for_company(old: PodRecord, new: PodRecord) -> None:
     assert asked(RUNNING, old, new) is Haste.SOON
-    for job in (ADMITTED, STOPPING, None):
+    for job in (ADMITTED, STOPPING):
         assert asked(job, old, new) is Haste.NOW
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from batch_operator.api.v1alpha1.batchjob import JobStatus
 from batch_operator.api.v1alpha1.conditions import ConditionType, is_true
+from batch_operator.snapshot import Refusal, Turn
 from tests.builders import (
     NOW,
     admitted,
@@ -14,6 +15,7 @@ from tests.builders import (
     files,
     make_batchjob,
     make_pipeline,
+    make_pod,
     make_snapshot,
     make_spec,
     reconcile,
@@ -176,6 +178,29 @@ class TestRegistry:
         assert len(plan.pods) == 2
 
 
+class TestUnreadConfigMap:
+    """A process that has just started has read none: the registry's word is as good, but for pods."""
+
+    def test_a_job_that_runs_goes_on_without_reading_it(self) -> None:
+        job, file = admitted()
+        plan = reconcile(job, make_snapshot(job_file_unread=True, pods=(make_pod(0), make_pod(1))), NOW)
+        assert status_of(plan).status is JobStatus.RUNNING
+        assert (plan.job_file, plan.configmap, plan.read_job_file) == (file, None, False)
+
+    @pytest.mark.parametrize("known", [True, False], ids=["made anew", "unknown"])
+    def test_it_is_read_before_a_pod_is_made(self, known: bool) -> None:
+        job, file = admitted()
+        plan = reconcile(job, make_snapshot(job_file_unread=True, job_file=file if known else None), NOW)
+        assert plan.read_job_file
+        assert (plan.status, plan.pods, plan.configmap, plan.deletes) == (None, (), None, ())
+
+    def test_it_is_read_where_the_registry_has_gone_on(self) -> None:
+        job, _ = admitted()
+        plan = reconcile(job, make_snapshot(job_file_unread=True, pipelines=(), pods=(make_pod(0), make_pod(1))), NOW)
+        assert plan.read_job_file
+        assert plan.status is None, "nobody knows yet that it was tampered with"
+
+
 class TestConfigMap:
     def test_a_replaced_one_is_rebuilt_from_the_registry(self) -> None:
         job, file = admitted()
@@ -184,6 +209,17 @@ class TestConfigMap:
         assert plan.job_file == file
         assert plan.configmap is not None
         assert len(plan.pods) == 2
+
+    def test_one_that_was_refused_is_tried_again_with_the_pods_at_the_latest(self) -> None:
+        waits = Turn(reason="WaitingForQuota", words="no room")
+        first = reconcile(make_batchjob(), make_snapshot(turn=waits), NOW)
+        assert first.configmap is not None
+        queued = after(make_batchjob(), first)
+        refused = Refusal("Forbidden", "no ConfigMap", NOW)
+        assert reconcile(queued, make_snapshot(refusal=refused, turn=waits), NOW + seconds(9)).configmap is None
+        plan = reconcile(queued, make_snapshot(refusal=refused), NOW + seconds(9))
+        assert len(plan.pods) == 2
+        assert plan.configmap is not None
 
     @pytest.mark.parametrize(
         "registry",
