@@ -15,6 +15,7 @@ from batch_operator.cluster.reflector import Reflector
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CONFIG_MAPS, NAMESPACES, PODS
 from batch_operator.cluster.store import RecordStore
 from batch_operator.cluster.tls_secret import ServingCertificate
+from batch_operator.handlers.kopf_lists import NOTHING
 from tests.cluster.connection import Connection
 
 pytestmark = pytest.mark.contract
@@ -132,6 +133,16 @@ class TestReads:
         assert len({record.uid for record in listing.items}) == 1010
         assert verbs == ["list", "list", "list"]
         assert int(listing.resource_version) >= max(int(record.resource_version) for record in listing.items)
+
+    async def test_a_list_of_nothing_at_an_exact_version_is_of_that_version(
+        self, client: Client, namespace: str, crds: None
+    ) -> None:
+        """What kopf's watches begin with (handlers.kopf_lists)."""
+        before = await client.list(BATCH_JOBS.path())
+        await client.create(CONFIG_MAPS.path(namespace), {"metadata": {"name": "later"}})
+        exactly = {"resourceVersion": before.resource_version, "resourceVersionMatch": "Exact"}
+        found = await client.list(BATCH_JOBS.path(), {"fieldSelector": NOTHING, **exactly})
+        assert (found.items, found.resource_version) == ((), before.resource_version)
 
     async def test_a_watch_from_a_compacted_version_is_gone(self, client: Client, namespace: str, crds: None) -> None:
         # of our own kind: on a young server only its watch cache is sure to begin later than version 1

@@ -16,7 +16,7 @@ from batch_operator.cluster.errors import ApiError
 
 EXPIRED = 410
 ATTEMPTS = 3
-_NOTHING = "metadata.name=-"
+NOTHING = "metadata.name=-"
 """No object can be named so."""
 
 Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
@@ -40,9 +40,7 @@ class KopfLists:
             return await handler(request)
         for attempt in range(1, ATTEMPTS + 1):
             version = self._listed.pop(path, "") or await self._list_again(path)
-            request.url = url.update_query(
-                fieldSelector=_NOTHING, resourceVersion=version, resourceVersionMatch="Exact"
-            )
+            request.url = url.update_query(fieldSelector=NOTHING, resourceVersion=version, resourceVersionMatch="Exact")
             answer = await handler(request)
             if answer.status != EXPIRED or attempt == ATTEMPTS:
                 break
