@@ -129,7 +129,7 @@ def generation_not_told(patch: Patch) -> None:
 
 
 def believes_any_404(patch: Patch) -> None:
-    """One wrong "not found", and the job is forgotten."""
+    """One wrong "not found", and the job is forgotten until an audit after the memory of its death is gone."""
 
     async def gone(client: Any, path: str, uid: str) -> bool:
         return True
@@ -184,7 +184,7 @@ OF_WRITES = (
     Bug(any_job_file_will_do, "success/crash-and-tampered/3", "holds another job file"),
     Bug(written_though_nothing_differs, "success/reference", "updated_at moved alone"),
     Bug(generation_not_told, "success/reference", "observedGeneration is None"),
-    Bug(believes_any_404, "success/404/{status:1}", "ended differently"),
+    Bug(believes_any_404, "success/404/{status:1}", "later than without the fault"),
     Bug(vanished_pods_are_not_asked_for, "deleted-while-down/reference", "was made 2 times"),
     Bug(a_stale_list_is_believed, "retry-then-success/crash-and-stale-pods/{status:4}", "but 0 pods were preempted"),
     Bug(a_failed_pass_is_not_repeated, "success/500/{status:0}", "later than without the fault"),
