@@ -1,7 +1,8 @@
 """Looks now and then for what the watches may have lost: objects deleted in a gap, and events that never came.
 
 No event may be lost on the way, but a pod's end that is lost would hold its job for ever: so what is there is compared
-by version, at the price of one list of metadata a round.
+by version, at the price of one list of metadata a round. And the age of the stores, which let go what they remember of
+the dead.
 """
 
 import asyncio
