@@ -15,34 +15,24 @@ import kopf
 import orjson
 
 from batch_operator.api import names
-from batch_operator.api.v1alpha1.batch_queue import decode_queue
-from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.client import Client, Listing
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.progress_server import Refused, read_report, refuse_unless_living
-from batch_operator.cluster.resource_paths import (
-    BATCH_JOBS,
-    CLUSTER_PIPELINES,
-    NODES,
-    PIPELINES,
-    PODS,
-    QUEUES,
-    Resource,
-)
-from batch_operator.cluster.store import AGE_SECONDS, RecordStore
+from batch_operator.cluster.resource_paths import BATCH_JOBS, NODES, PODS, Resource
+from batch_operator.cluster.store import AGE_SECONDS
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import accept
-from batch_operator.handlers.first_lists import OWN_KINDS, keep, list_again
 from batch_operator.handlers.keys import Key, is_urgent
+from batch_operator.handlers.own_kinds import OWN_KINDS, REGISTRY_AND_QUEUES, decoder, keep, list_again, store_of
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.steady_clock import SteadyClock
 from batch_operator.handlers.watches import job_heard, register
-from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
+from batch_operator.snapshot import decode_node, decode_pod
 from tests.fakes.api_server import FakeAPIServer
 from tests.fakes.client import WRITES, FakeClient, Request
 from tests.fakes.faults import (
@@ -63,7 +53,7 @@ from tests.fakes.faults import (
     no_answer,
 )
 from tests.fakes.resource_types import Object
-from tests.fakes.simulated_watch import FROZEN_SECONDS, SimulatedWatch, Sink
+from tests.fakes.simulated_watch import FROZEN_SECONDS, SimulatedWatch
 
 LEASE_SECONDS = 60.0
 """After that one of two operators has noticed that it has lost the lead, and ended."""
@@ -120,15 +110,11 @@ class SimulatedOperator:
         scheduler = Scheduler(self.seen, self.queue, now, METRICS, clock.time)
         self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, scheduler, now)
         pods = {"labelSelector": names.POD_SELECTOR}
-        heard = {
-            BATCH_JOBS: self._job_heard,
-            PIPELINES: self._pipeline_heard(self.seen.pipelines),
-            CLUSTER_PIPELINES: self._pipeline_heard(self.seen.cluster_pipelines),
-            QUEUES: self._queue_heard,
-        }
         self._kopf_watches = {
-            kind: SimulatedWatch(self, kind.path(), sink, partial(self._kind_listed, kind), of_kopf=True)
-            for kind, sink in heard.items()
+            kind: SimulatedWatch(
+                self, kind.path(), partial(self._kind_heard, kind), partial(self._kind_listed, kind), of_kopf=True
+            )
+            for kind in (BATCH_JOBS, *REGISTRY_AND_QUEUES)
         }
         self._watches = [
             SimulatedWatch(self, NODES.path(), self._node_heard, self._nodes_listed),
@@ -161,8 +147,7 @@ class SimulatedOperator:
         """As audit.grow_older does; once, however long the process was stopped."""
         if self.server.clock.time() >= self._older_at:
             self._older_at = self.server.clock.time() + AGE_SECONDS
-            for store in self.seen.stores:
-                store.grow_older()
+            self.seen.grow_older()
 
     async def _list_first(self, client: Client) -> None:
         """What handlers.lifecycle lists before the workers start; the watches of kopf begin there."""
@@ -278,11 +263,11 @@ class SimulatedOperator:
 
     # -- what its watches bring
 
-    def _job_heard(self, change: str | None, raw: Object) -> None:
-        job_heard(self.seen, change, raw)
-
-    def _queue_heard(self, change: str | None, raw: Object) -> None:
-        self.seen.queues.apply(change, decode_queue(raw))
+    def _kind_heard(self, kind: Resource, change: str | None, raw: Object) -> None:
+        if kind == BATCH_JOBS:
+            job_heard(self.seen, change, raw)
+        else:
+            store_of(self.seen, kind).apply(change, decoder(self.seen, kind)(raw))
 
     def _pod_heard(self, change: str | None, raw: Object) -> None:
         self.seen.pods.apply(change, decode_pod(raw))
@@ -293,14 +278,9 @@ class SimulatedOperator:
     def _nodes_listed(self, items: list[Object], version: str) -> None:
         self.seen.nodes.replace([decode_node(raw) for raw in items], version)
 
-    def _pipeline_heard(self, store: RecordStore[Any]) -> Sink:
-        return lambda change, raw: store.apply(change, decode_pipeline(raw))
-
     def _kind_listed(self, kind: Resource, items: list[Object], version: str) -> None:
         """As handlers.kopf_lists has it listed before kopf watches again."""
-        decoders: dict[Resource, Callable[[Object], Any]] = {BATCH_JOBS: decode_job, QUEUES: decode_queue}
-        decode: Callable[[Object], Any] = decoders.get(kind, decode_pipeline)
-        keep(self.seen, kind, Listing(tuple([decode(raw) for raw in items]), version))
+        keep(self.seen, kind, Listing(tuple(map(decoder(self.seen, kind), items)), version))
 
     def _pods_listed(self, items: list[Object], version: str) -> None:
         self.seen.pods.replace([decode_pod(raw) for raw in items], version)

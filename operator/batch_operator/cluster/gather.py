@@ -56,7 +56,8 @@ async def job_snapshot(
     waits = queue_entry.is_new_or_waiting(job.status)
     labels = await _read_namespace(client, seen, job, now, for_kueue=namespace_labels and waits)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
-    unread = _needs_job_file(job) and (job.uid not in seen.job_files or job.uid in seen.job_files_unread)
+    needs_file = _needs_job_file(job)
+    unread = needs_file and (job.uid not in seen.job_files or job.uid in seen.job_files_unread)
     snapshot = JobSnapshot(
         pods=pods,
         reports={pod.uid: seen.reports[pod.uid] for pod in pods if pod.uid in seen.reports},
@@ -71,8 +72,8 @@ async def job_snapshot(
         displaced=seen.displaced.get(job.uid),
         settings=rules,
     )
-    never_stored = unread and not pods  # it may be: only the pods' being there tells that it was
-    if never_stored or (_needs_job_file(job) and _may_have_lost_it(seen, job, pods, now)):
+    may_lack_it = unread and not pods  # pods are made after the ConfigMap: where one is, it was stored
+    if may_lack_it or (needs_file and _may_have_lost_it(seen, job, pods, now)):
         return await with_job_file(client, seen, job, snapshot, now)
     return snapshot
 

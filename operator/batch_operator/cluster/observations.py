@@ -72,9 +72,18 @@ class Observations:
         own = (p for p in self.pipelines.values() if p.namespace == namespace and p.key == key)
         return (*own, *(p for p in self.cluster_pipelines.values() if p.key == key))
 
-    @property
-    def stores(self) -> tuple[RecordStore[Any], ...]:
-        return (self.jobs, self.pods, self.nodes, self.pipelines, self.cluster_pipelines, self.queues)
+    def grow_older(self) -> None:
+        """To be called every store.AGE_SECONDS."""
+        stores: tuple[RecordStore[Any], ...] = (
+            self.jobs,
+            self.pods,
+            self.nodes,
+            self.pipelines,
+            self.cluster_pipelines,
+            self.queues,
+        )
+        for store in stores:
+            store.grow_older()
 
     def is_living(self, job_uid: str) -> bool:
         """Whether the job is there and has not ended."""

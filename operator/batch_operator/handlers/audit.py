@@ -12,24 +12,15 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from batch_operator.api import names
-from batch_operator.api.v1alpha1.batch_queue import decode_queue
-from batch_operator.api.v1alpha1.decoding import decode_job
 from batch_operator.cluster.client import Identity, Listing, Object, Params
 from batch_operator.cluster.errors import ApiError, NotFound
 from batch_operator.cluster.observations import Observations
-from batch_operator.cluster.resource_paths import (
-    BATCH_JOBS,
-    CLUSTER_PIPELINES,
-    NODES,
-    PIPELINES,
-    PODS,
-    QUEUES,
-    Resource,
-)
+from batch_operator.cluster.resource_paths import BATCH_JOBS, NODES, PODS, Resource
 from batch_operator.cluster.store import AGE_SECONDS, RecordStore, is_newer
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.keys import Key
-from batch_operator.snapshot import decode_node, decode_pipeline, decode_pod
+from batch_operator.handlers.own_kinds import REGISTRY_AND_QUEUES, decoder, fetch, store_of
+from batch_operator.snapshot import decode_node, decode_pod
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -50,11 +41,7 @@ async def find_jobs(client: Reader, seen: Observations) -> None:
     for owner in seen.pods.owners():
         if owner not in alive and seen.jobs.get(owner) is None:
             seen.forget_job(owner)  # deleted while the operator was down: nobody else tells of it
-
-    def decode(raw: Object) -> Any:
-        return decode_job(raw, seen.jobs.get(raw["metadata"]["uid"]))
-
-    await _catch_up(client, BATCH_JOBS, listing, decode, seen.jobs)
+    await _catch_up(client, BATCH_JOBS, listing, decoder(seen, BATCH_JOBS), seen.jobs)
 
 
 async def find_pods(client: Reader, seen: Observations) -> None:
@@ -65,13 +52,9 @@ async def find_pods(client: Reader, seen: Observations) -> None:
 
 async def round_of_all(client: Reader, seen: Observations, queue: WorkQueue[Key]) -> None:
     """Everything once, and then a look at every living job. Raises ApiError."""
-    for path, decode, store in (
-        (PIPELINES.path(), decode_pipeline, seen.pipelines),
-        (CLUSTER_PIPELINES.path(), decode_pipeline, seen.cluster_pipelines),
-        (QUEUES.path(), decode_queue, seen.queues),
-        (NODES.path(), decode_node, seen.nodes),
-    ):
-        await _look_through(client, path, decode, store)
+    for kind in REGISTRY_AND_QUEUES:
+        _bring_up_to_date(store_of(seen, kind), await fetch(client, seen, kind))
+    _bring_up_to_date(seen.nodes, await client.list_as(NODES.path(), decode_node))
     await find_pods(client, seen)
     await find_jobs(client, seen)
     for job in seen.jobs.values():
@@ -93,12 +76,10 @@ async def grow_older(seen: Observations) -> None:
     """For ever: the stores let go what they remember of the dead."""
     while True:
         await asyncio.sleep(AGE_SECONDS)
-        for store in seen.stores:
-            store.grow_older()
+        seen.grow_older()
 
 
-async def _look_through(client: Reader, path: str, decode: Callable[[Object], Any], store: RecordStore[Any]) -> None:
-    listing = await client.list_as(path, decode)
+def _bring_up_to_date(store: RecordStore[Any], listing: Listing[Any]) -> None:
     for record in listing.items:
         store.apply(None, record)
     store.expire({record.uid for record in listing.items}, listing.resource_version)

@@ -37,11 +37,11 @@ from batch_operator.cluster.workqueue import WorkQueue, run_workers
 from batch_operator.config import Settings
 from batch_operator.handlers import audit
 from batch_operator.handlers.endpoints import ProgressReceiver, health_server
-from batch_operator.handlers.first_lists import OWN_KINDS, fetch, keep, list_again
 from batch_operator.handlers.keys import Key, is_urgent
 from batch_operator.handlers.kopf_lists import KopfLists
 from batch_operator.handlers.kopf_session import WatchTrace, login
 from batch_operator.handlers.kopf_settings import settings as kopf_settings
+from batch_operator.handlers.own_kinds import OWN_KINDS, fetch, keep, list_again
 from batch_operator.handlers.reconciler import Reconciler
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.handlers.steady_clock import SteadyClock

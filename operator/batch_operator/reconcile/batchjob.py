@@ -71,7 +71,7 @@ def _living(job: BatchJob, seen: JobSnapshot, now: datetime) -> tuple[Plan, Batc
     if had_pods and queue_entry.is_waiting(status):
         status = admission.asking_again(status, file)
     ends = status.status is None or status.status.is_terminal
-    if seen.job_file_unread:
+    if not is_stored and seen.job_file_unread:
         plan = replace(plan, job_file=file)
     elif not is_stored and not ends and (plan.pods or running.held_back_until(seen, now) is None):
         plan = replace(plan, configmap=build_configmap(job, file, seen.settings.ca_certificate), job_file=file)

@@ -1,13 +1,13 @@
 """Which jobs a process that has just started must look at first: those whose pods are not as their status has them.
 
 A pass over each of ten thousand jobs takes many seconds, and most of them need nothing. Read off what is stored,
-without a pass; a job that is overlooked here only comes later. Called by handlers.first_lists.
+without a pass; a job that is overlooked here only comes later. Called by handlers.own_kinds.
 """
 
 from collections.abc import Iterable
 
 from batch_operator.api.v1alpha1.batchjob import BatchJob
-from batch_operator.reconcile import queue_entry, rounds
+from batch_operator.reconcile import pods_of_job, queue_entry, rounds
 from batch_operator.snapshot import PodRecord
 
 
@@ -26,5 +26,5 @@ def is_likely(job: BatchJob, pods: Iterable[PodRecord]) -> bool:
         known = rounds.read(status.ledger.components)
     except ValueError:  # somebody wrote it; its pass says so
         return False
-    live = {place for place, pod in rounds.current_pods(pods, known).items() if pod.is_live}
-    return any((name, index) not in live for name, r in known.items() for index in r.open_indexes)
+    live = {place: pod for place, pod in rounds.current_pods(pods, known).items() if pod.is_live}
+    return bool(pods_of_job.missing_places(known, live))

@@ -9,8 +9,8 @@ from batch_operator.cluster.client import Listing
 from batch_operator.cluster.observations import Observations
 from batch_operator.cluster.resource_paths import BATCH_JOBS, CLUSTER_PIPELINES, PIPELINES, QUEUES, Resource
 from batch_operator.cluster.workqueue import WorkQueue
-from batch_operator.handlers.first_lists import OWN_KINDS, keep, list_again
 from batch_operator.handlers.keys import Key
+from batch_operator.handlers.own_kinds import OWN_KINDS, keep, list_again
 from batch_operator.handlers.watches import register
 from tests.builders import make_batchjob, make_pod, make_raw_batchjob
 from tests.unit.batch_operator.reconcile.course import Course

@@ -1,6 +1,8 @@
-"""Lists of our own kinds, whole and consistent, into their stores; kopf's watches go on from there.
+"""Our own kinds: how each is read, where it is stored, and whole consistent lists of it; kopf's watches go on from
+there.
 
-Called by handlers.lifecycle before anything is decided, and by handlers.kopf_lists where a watch has expired.
+Called by handlers.lifecycle before anything is decided, by handlers.kopf_lists where a watch has expired, and by
+handlers.audit.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,8 @@ from batch_operator.reconcile import left_undone
 from batch_operator.snapshot import decode_pipeline
 
 T = TypeVar("T")
-OWN_KINDS = (PIPELINES, CLUSTER_PIPELINES, QUEUES, BATCH_JOBS)
+REGISTRY_AND_QUEUES = (PIPELINES, CLUSTER_PIPELINES, QUEUES)
+OWN_KINDS = (*REGISTRY_AND_QUEUES, BATCH_JOBS)
 log = structlog.get_logger(__name__)
 
 
@@ -29,15 +32,26 @@ class Reader(Protocol):
     async def list_as(self, path: str, decode: Callable[[Object], T]) -> Listing[T]: ...
 
 
+def decoder(seen: Observations, kind: Resource) -> Callable[[Object], Any]:
+    """Of an object as the API server sends it; of a job that is known only what has changed is read."""
+    if kind == BATCH_JOBS:
+        return lambda raw: decode_job(raw, seen.jobs.get(raw["metadata"]["uid"]))
+    return decode_queue if kind == QUEUES else decode_pipeline
+
+
+def store_of(seen: Observations, kind: Resource) -> RecordStore[Any]:
+    stores: dict[Resource, RecordStore[Any]] = {
+        PIPELINES: seen.pipelines,
+        CLUSTER_PIPELINES: seen.cluster_pipelines,
+        QUEUES: seen.queues,
+        BATCH_JOBS: seen.jobs,
+    }
+    return stores[kind]
+
+
 async def fetch(client: Reader, seen: Observations, kind: Resource) -> Listing[Any]:
     """All of one of our kinds as it is now; nothing is stored yet. Raises ApiError."""
-
-    def decode(raw: Object) -> Any:
-        if kind == BATCH_JOBS:
-            return decode_job(raw, seen.jobs.get(raw["metadata"]["uid"]))
-        return decode_queue(raw) if kind == QUEUES else decode_pipeline(raw)
-
-    return await client.list_as(kind.path(), decode)
+    return await client.list_as(kind.path(), decoder(seen, kind))
 
 
 def keep(seen: Observations, kind: Resource, listing: Listing[Any]) -> str:
@@ -48,7 +62,7 @@ def keep(seen: Observations, kind: Resource, listing: Listing[Any]) -> str:
         return not left_undone.is_likely(job, seen.pods.by_owner(job.uid))
 
     records = sorted(listing.items, key=is_at_rest) if kind == BATCH_JOBS else listing.items
-    _store(seen, kind).replace(records, listing.resource_version)
+    store_of(seen, kind).replace(records, listing.resource_version)
     log.info("listed", resource=kind.plural, objects=len(records), version=listing.resource_version, reason="Listed")
     return listing.resource_version
 
@@ -56,13 +70,3 @@ def keep(seen: Observations, kind: Resource, listing: Listing[Any]) -> str:
 async def list_again(client: Reader, seen: Observations, kind: Resource) -> str:
     """Raises ApiError."""
     return keep(seen, kind, await fetch(client, seen, kind))
-
-
-def _store(seen: Observations, kind: Resource) -> RecordStore[Any]:
-    stores: dict[Resource, RecordStore[Any]] = {
-        PIPELINES: seen.pipelines,
-        CLUSTER_PIPELINES: seen.cluster_pipelines,
-        QUEUES: seen.queues,
-        BATCH_JOBS: seen.jobs,
-    }
-    return stores[kind]
