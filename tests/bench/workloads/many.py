@@ -20,7 +20,7 @@ MEANWHILE_JOBS = 20
 MEANWHILE_PODS = 100
 """Deleted then, of as many jobs."""
 SETTLE_SECONDS = 5.0
-FREE_SECONDS = 120.0  # what is remembered of the dead is let go after 90 s at most
+FREE_SECONDS = 60.0
 CAUGHT_UP_SECONDS = 180.0
 
 
