@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from batch_operator.cluster.client import PAGE_SIZE, WATCH_INACTIVITY_SECONDS, Identity, Listing, WriteGuard
 from batch_operator.cluster.errors import ApiError, Gone, Unreachable, error_from_status
+from batch_operator.cluster.json_reading import Fields
+from batch_operator.cluster.resource_paths import resource_of
 from tests.fakes.api_server import FakeAPIServer, Params
 from tests.fakes.resource_types import Object
 
@@ -62,16 +66,19 @@ class FakeClient:
         line: Line = straight,
         guard: WriteGuard | None = None,
         as_of: Callable[[str], int | None] = lambda path: None,
+        fields: Mapping[str, Fields] | None = None,
     ) -> None:
         self.server = server
         self._as_of = as_of
+        self._fields = fields or {}
         self.actor = actor
         self.sent: list[Sent] = []
         self._line = line
         self._guard = guard
 
     async def get(self, path: str, params: Params | None = None) -> Object:
-        return await self._line(Request(self.actor, "get", path), lambda: self.server.get(path))
+        found = await self._line(Request(self.actor, "get", path), lambda: self.server.get(path))
+        return self._read(path, found)
 
     async def create(self, path: str, obj: Mapping[str, Any], params: Params | None = None) -> Object:
         request = Request(self.actor, "create", path, obj)
@@ -150,7 +157,7 @@ class FakeClient:
             asked = {**params, "continue": token} if token else params
             send = partial(self.server.list_page, path, asked, as_of=self._as_of(path))
             page = await self._line(Request(self.actor, "list", path), send)
-            items.extend(decode(item) for item in page["items"])
+            items.extend(decode(self._read(path, item)) for item in page["items"])
             token = page["metadata"].get("continue", "")
             if not token:
                 return Listing(tuple(items), page["metadata"]["resourceVersion"])
@@ -170,7 +177,14 @@ class FakeClient:
 
         if self._guard is not None:
             self._guard()
-        return await self._line(request, noted)
+        return self._read(request.path, await self._line(request, noted))
+
+    def _read(self, path: str, found: Object) -> Object:
+        only = self._fields.get(resource_of(path).partition("/")[0])
+        if only is None or found.get("kind") == "Status":
+            return found
+        read: Object = msgspec.convert(found, only)
+        return read
 
 
 list_of = list  # `FakeClient.list` hides the builtin inside the class

@@ -15,6 +15,7 @@ import kopf
 import orjson
 
 from batch_operator.api import names
+from batch_operator.api.fields import READ_FIELDS
 from batch_operator.cluster.client import Client, Listing
 from batch_operator.cluster.errors import ApiError
 from batch_operator.cluster.metrics import Metrics
@@ -89,7 +90,7 @@ class SimulatedOperator:
         self.alive = True
         self.paused = False
         self.busy = False
-        self.client = FakeClient(server, name, self._line, as_of=self._listed_as_of)
+        self.client = FakeClient(server, name, self._line, as_of=self._listed_as_of, fields=READ_FIELDS)
         self.frozen_until = 0.0
         self.lists_at: dict[str, int] = {}
         if after is not None and after.kind in STALE:

@@ -1,5 +1,5 @@
-"""`Client`: raw JSON to and from the API server, one method per verb, no model classes and no retries. Used
-by all of `cluster`.
+"""`Client`: JSON to and from the API server, one method per verb, no model classes and no retries. Used by all of
+`cluster`.
 
 Connection, TLS and credentials are the official client's (`kubernetes.aio`). Every failure is an
 `errors.ApiError`; whether to try again is the caller's decision (workqueue back-off, reflector), so that
@@ -21,11 +21,11 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from batch_operator.cluster.credentials import Credentials, CredentialsError
 from batch_operator.cluster.errors import Gone, Unauthorized, Unreachable, error_from_response, error_from_status
+from batch_operator.cluster.json_reading import Fields, read_event, read_list, read_object
+from batch_operator.cluster.json_reading import Object as Object
 from batch_operator.cluster.resource_paths import resource_of
 
 T = TypeVar("T")
-Object = dict[str, Any]
-"""One decoded JSON object, as the API server sent it."""
 Params = Mapping[str, str | int | bool]
 RequestObserver = Callable[[str, str, str, float], None]
 """Called once per request with (verb, resource, code, seconds); code "0" is no answer. For a watch: when its
@@ -77,6 +77,8 @@ class Identity:
 class Client:
     """One connection pool to one API server. Make it with `Client.connect()` and close it, or use it as
     `async with`.
+
+    `fields`: by resource ("pods"), what is read of its objects; answers lack all else. Of others they come whole.
     """
 
     def __init__(
@@ -85,11 +87,13 @@ class Client:
         *,
         on_request: RequestObserver | None = None,
         guard: WriteGuard | None = None,
+        fields: Mapping[str, Fields] | None = None,
         user_agent: str = "batch-operator",
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
         self._guard = guard
+        self._fields = fields or {}
         self.credentials = credentials
         self._host = credentials.server
         self._rest: Any = RESTClientObject(credentials.configuration)
@@ -105,10 +109,11 @@ class Client:
         context: str | None = None,
         on_request: RequestObserver | None = None,
         guard: WriteGuard | None = None,
+        fields: Mapping[str, Fields] | None = None,
     ) -> "Client":
         """Raises CredentialsError where no configuration can be loaded; does not call the API server yet."""
         credentials = await Credentials.load(kubeconfig, context)
-        client = cls(credentials, on_request=on_request, guard=guard)
+        client = cls(credentials, on_request=on_request, guard=guard, fields=fields)
         credentials.start_refresh()
         return client
 
@@ -194,15 +199,15 @@ class Client:
     async def _list_pages(
         self, path: str, decode: Callable[[Object], T], params: Params, headers: Mapping[str, str] | None = None
     ) -> Listing[T]:
-        def ask(token: str) -> asyncio.Task[Object]:
+        def ask(token: str) -> asyncio.Task[bytes]:
             asked = {**params, "continue": token} if token else params
-            return asyncio.ensure_future(self._request("list", "GET", path, asked, headers=headers))
+            return asyncio.ensure_future(self._body("list", "GET", path, asked, headers=headers))
 
         items: list_of[T] = []
         answer = ask("")
         try:
             while True:
-                page = await answer
+                page = read_list(await answer, f"GET {path}", self._read_of(path))
                 meta = page.get("metadata") or {}
                 if token := meta.get("continue") or "":
                     answer = ask(token)  # the server makes the next page while this one is decoded
@@ -218,7 +223,7 @@ class Client:
     async def watch(
         self, path: str, params: Params | None = None, *, inactivity_seconds: float = WATCH_INACTIVITY_SECONDS
     ) -> AsyncGenerator[Object, None]:
-        """Raw watch events ({"type", "object"}, bookmarks too) until the server ends the stream; close it
+        """Watch events ({"type", "object"}, bookmarks too) until the server ends the stream; close it
         with `aclosing`.
 
         An ERROR event is raised (Gone for 410), never given out. Unreachable: silence longer than
@@ -226,7 +231,7 @@ class Client:
         resourceVersion that they applied gets it again.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity_seconds)
-        params = {**(params or {}), "watch": "true"}
+        params, only = {**(params or {}), "watch": "true"}, self._read_of(path)
         async with await self._answer("watch", "GET", path, params, timeout=timeout) as answer:
             try:
                 rest = b""
@@ -234,7 +239,7 @@ class Client:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         if line.strip():
-                            yield _event(line)
+                            yield _event(line, only)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"watch of {resource_of(path)} broke: {_words(error)}") from error
             finally:
@@ -253,12 +258,24 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
+        data = await self._body(verb, method, path, params, body=body, headers=headers)
+        return read_object(data, f"{method} {path}", self._read_of(path))
+
+    async def _body(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         async with await self._answer(verb, method, path, params, body=body, headers=headers) as answer:
             try:
-                data = await answer.read()
+                return await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"{method} {path}: the answer was cut off: {_words(error)}") from error
-        return _decoded(data, f"{method} {path}")
 
     async def _answer(
         self,
@@ -303,6 +320,9 @@ class Client:
             async with answer:
                 raise error_from_response(code, await _refusal(answer), retry_after=answer.headers.get("Retry-After"))
         return answer
+
+    def _read_of(self, path: str) -> Fields | None:
+        return self._fields.get(resource_of(path).partition("/")[0]) if self._fields else None
 
     @property
     def _session(self) -> aiohttp.ClientSession:
@@ -350,24 +370,11 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Any:
         return data.decode(errors="replace")
 
 
-def _event(line: bytes) -> Object:
-    event = _decoded(line, "watch event")
+def _event(line: bytes, only: Fields | None) -> Object:
+    event = read_event(line, only)
     if event.get("type") == "ERROR":
         raise error_from_status(event.get("object") or {})
     return event
-
-
-def _decoded(data: bytes, what: str) -> Object:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:  # it also refuses what nests deeper than 1,024 levels, which the API server takes
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise Unreachable(f"{what}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise Unreachable(f"{what}: a JSON object was expected, not {type(value).__name__}")
-    return value
 
 
 def _words(error: BaseException) -> str:

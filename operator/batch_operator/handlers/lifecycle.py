@@ -23,6 +23,7 @@ import structlog
 
 from batch_operator import __version__
 from batch_operator.api import names
+from batch_operator.api.fields import READ_FIELDS
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.election import Election, Terms
 from batch_operator.cluster.endpoint_slice import Backend, ProgressEndpoints
@@ -80,7 +81,9 @@ class Operator:
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         terms = self._terms
         async with (
-            await Client.connect(on_request=self._metrics.requested, guard=self._lead.check) as client,
+            await Client.connect(
+                on_request=self._metrics.requested, guard=self._lead.check, fields=READ_FIELDS
+            ) as client,
             # of its own: renewals must not wait behind other requests, nor as long as those may
             Client(
                 client.credentials, on_request=self._metrics.requested, request_seconds=terms.request

@@ -136,11 +136,11 @@ async def test_the_next_page_is_asked_for_before_this_one_is_decoded(monkeypatch
     course: list[str] = []
     pages = {"": page("ab", token="t1"), "t1": page("c")}
 
-    async def answer(_: Client, verb: str, method: str, path: str, asked: dict[str, str], **more: Any) -> Object:
+    async def answer(_: Client, verb: str, method: str, path: str, asked: dict[str, str], **more: Any) -> bytes:
         course.append(f"ask {asked.get('continue', '')}")
-        return pages[asked.get("continue", "")]
+        return orjson.dumps(pages[asked.get("continue", "")])
 
-    monkeypatch.setattr(Client, "_request", answer)
+    monkeypatch.setattr(Client, "_body", answer)
     client = Client(Credentials(Configuration()))
     await client.list_as(PODS, lambda item: course.append(item["metadata"]["name"]))
     assert course == ["ask ", "ask t1", "a", "b", "c"]
