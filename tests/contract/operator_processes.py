@@ -20,6 +20,8 @@ from aiohttp import web
 from batch_operator.cluster.client import Client
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+IMAGE_ENV = {"PYTHONMALLOC": "malloc"}
+"""What the image sets that changes how the process behaves (operator/Dockerfile)."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Operators:
         with log_file.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "batch_operator"],
-                env={**os.environ, "KUBECONFIG": kubeconfig or self._kubeconfig, **given},
+                env={**os.environ, **IMAGE_ENV, "KUBECONFIG": kubeconfig or self._kubeconfig, **given},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that it can be given a share of the processor of its own

@@ -74,16 +74,22 @@ class Observations:
 
     def grow_older(self) -> None:
         """To be called every store.AGE_SECONDS."""
-        stores: tuple[RecordStore[Any], ...] = (
-            self.jobs,
-            self.pods,
-            self.nodes,
-            self.pipelines,
-            self.cluster_pipelines,
-            self.queues,
-        )
-        for store in stores:
+        for store in self._stores:
             store.grow_older()
+
+    @property
+    def living(self) -> int:
+        """Records in all stores."""
+        return sum(len(store) for store in self._stores)
+
+    @property
+    def dead(self) -> int:
+        """Objects of which it is remembered that they are gone."""
+        return sum(store.tombstones for store in self._stores)
+
+    @property
+    def _stores(self) -> tuple[RecordStore[Any], ...]:
+        return (self.jobs, self.pods, self.nodes, self.pipelines, self.cluster_pipelines, self.queues)
 
     def is_living(self, job_uid: str) -> bool:
         """Whether the job is there and has not ended."""

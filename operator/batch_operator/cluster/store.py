@@ -85,6 +85,11 @@ class RecordStore(Generic[R]):
     def __len__(self) -> int:
         return len(self._by_uid)
 
+    @property
+    def tombstones(self) -> int:
+        """How many of the dead are remembered."""
+        return len(self._tombstones)
+
     def get(self, uid: str) -> R | None:
         return self._by_uid.get(uid)
 
@@ -205,6 +210,8 @@ class RecordStore(Generic[R]):
         self._age += 1
         while self._tombstones and next(iter(self._tombstones.values()))[1] < self._age - 1:
             self._tombstones.popitem(last=False)
+        if not self._tombstones:
+            self._tombstones = OrderedDict()  # one that has been large stays large
         self._gone_owners = {
             uid: age for uid, age in self._gone_owners.items() if age >= self._age - 1 or uid in self._by_owner
         }

@@ -6,6 +6,7 @@ the dead.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ from batch_operator.cluster.resource_paths import BATCH_JOBS, NODES, PODS, Resou
 from batch_operator.cluster.store import AGE_SECONDS, RecordStore, is_newer
 from batch_operator.cluster.workqueue import WorkQueue
 from batch_operator.handlers.keys import Key
+from batch_operator.handlers.memory import Memory, give_back
 from batch_operator.handlers.own_kinds import REGISTRY_AND_QUEUES, decoder, fetch, store_of
 from batch_operator.snapshot import decode_node, decode_pod
 
@@ -73,10 +75,15 @@ async def run(client: Reader, seen: Observations, queue: WorkQueue[Key], interva
 
 
 async def grow_older(seen: Observations) -> None:
-    """For ever: the stores let go what they remember of the dead."""
+    """For ever: the stores let go what they remember of the dead, and the process the memory that this took."""
+    memory = Memory()
     while True:
         await asyncio.sleep(AGE_SECONDS)
         seen.grow_older()
+        if memory.is_worth_giving_back(seen.living, seen.dead):
+            began = time.monotonic()
+            give_back()
+            log.info("memory given back", reason="Trimmed", seconds=round(time.monotonic() - began, 3))
 
 
 def _bring_up_to_date(store: RecordStore[Any], listing: Listing[Any]) -> None:

@@ -264,13 +264,14 @@ class Operator:
 
 @contextlib.contextmanager
 def _few_collections() -> Iterator[None]:
-    """A page of 500 raw pods is 140,000 containers, none of them garbage but by its count of references: looking for
-    cycles among them takes as long as reading them."""
+    """What is listed stays, and no cycle is in it: looking for some takes as long as reading it, and half a second once
+    more when all is there. So it is set aside, until memory is given back (handlers.memory)."""
     thresholds = gc.get_threshold()
     gc.set_threshold(MANY_OBJECTS, *thresholds[1:])
     try:
         yield
     finally:
+        gc.freeze()
         gc.set_threshold(*thresholds)
 
 

@@ -32,6 +32,11 @@ def _remembered(status: BatchJobStatus, written: dict[str, Any]) -> dict[str, An
     return written
 
 
+def forget() -> None:
+    """What is remembered; it lies among what was let go meanwhile."""
+    _WRITTEN.clear()
+
+
 def due(
     job: BatchJob, wanted: BatchJobStatus, now: datetime, interval: timedelta
 ) -> tuple[BatchJobStatus | None, timedelta | None]:
