@@ -279,6 +279,8 @@ class JobSnapshot:
     """The job file as the job's ConfigMap holds it, not yet held against the ledger's hash; None: not there."""
     job_file_unread: bool = False
     """Nobody has looked what the ConfigMap holds: `job_file` is None, or made anew from the registry."""
+    resolved: JobFile | None = None
+    """What the same pass made of `pipelines` before it asked the queue; None: nothing yet."""
     org_id: str = ""
     priority: int = 0
     """Of the job's PriorityClass."""

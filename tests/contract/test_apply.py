@@ -97,6 +97,27 @@ async def test_a_stale_job_writes_no_status_and_makes_no_pod(world: World) -> No
     assert await world.pods() == []
 
 
+async def test_a_configmap_that_was_made_beside_a_refused_status_is_not_used(world: World) -> None:
+    plan = await world.plan()
+    path = BATCH_JOBS.path(world.job.namespace, "tep")
+    await world.client.patch_merge(path, {"metadata": {"labels": {"touched": "true"}}})
+    with pytest.raises(Conflict):
+        await world.apply(plan)
+    assert plan.configmap is not None
+    stored = CONFIG_MAPS.path(world.job.namespace, plan.configmap["metadata"]["name"])
+    assert (await world.client.get(stored))["binaryData"] == plan.configmap["binaryData"]
+
+    later = await world.up_to_date()
+    newer = make_pipeline(components={"worker": {"image": "example.org/x:2", "node_selector": NOWHERE}})
+    later.seen.cluster_pipelines.apply("MODIFIED", replace(newer, resource_version="900"))
+    other = await later.plan()
+    assert other.configmap is not None
+    assert other.configmap["binaryData"] != plan.configmap["binaryData"]
+    assert not await later.apply(other)
+    assert (await world.client.get(stored))["binaryData"] == other.configmap["binaryData"]
+    assert {pod["spec"]["containers"][0]["image"] for pod in await world.pods()} == {"example.org/x:2"}
+
+
 async def test_a_deleted_job_makes_no_pod(world: World) -> None:
     plan = await world.plan()
     await world.client.delete(BATCH_JOBS.path(world.job.namespace, "tep"), uid=world.job.uid)

@@ -1,8 +1,8 @@
 """Writes only: a Plan becomes API calls, in the plan's order. It knows how, never whether.
 
-Status goes first with the resourceVersion that was read, so that a stale or deleted job writes nothing and
-makes no child; creates are POSTs of deterministic names, where "exists already" means a look at the owner's
-uid; deletes carry the uid (design section 5, "Never a duplicate pod").
+Status goes first with the resourceVersion that was read, so that a stale or deleted job makes no pod and ends none;
+only the ConfigMap goes out beside it (ADR 0004). Creates are POSTs of deterministic names, where "exists already" means
+a look at the owner's uid; deletes carry the uid (design section 5, "Never a duplicate pod").
 """
 
 import asyncio
@@ -56,13 +56,13 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
         await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.expired))
     if plan.expired_configmap:
         await _delete_configmap(client, job)
-    if plan.status is not None:
-        await _write_status(client, seen, job, plan)
+    refused = await _write_status_and_configmap(client, seen, job, plan)
     if plan.deletes:
         await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
     try:
         if plan.configmap is not None and plan.job_file is not None:
-            await _create_configmap(client, job, plan.configmap, plan.job_file.sha256)
+            if refused is not None:
+                await _settle_configmap(client, job, plan.configmap, plan.job_file.sha256, refused)
             seen.keep_job_file(job.uid, plan.job_file)
         await _create_pods(client, seen, job, plan.pods)
     except (ApiError, NameTaken) as error:
@@ -75,6 +75,30 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     if plan.event is not None:
         await _tell(client, job, plan.event, now, reporter)
     return False
+
+
+async def _write_status_and_configmap(client: Client, seen: Observations, job: BatchJob, plan: Plan) -> ApiError | None:
+    """Both at once: the ConfigMap permits nothing, and where its job has gone on or is gone, so does it. -> why the API
+    server did not take the ConfigMap, which is settled once the status is written. Raises what the status raises."""
+    if plan.status is None or plan.configmap is None:
+        if plan.status is not None:
+            await _write_status(client, seen, job, plan)
+        return await _posted(client, job, plan.configmap) if plan.configmap is not None else None
+    writing, posting = _write_status(client, seen, job, plan), _posted(client, job, plan.configmap)
+    written, refused = await asyncio.gather(writing, posting, return_exceptions=True)  # neither outlives the pass
+    if isinstance(written, BaseException):
+        raise written
+    if isinstance(refused, BaseException) and not isinstance(refused, ApiError):
+        raise refused
+    return refused
+
+
+async def _posted(client: Client, job: BatchJob, manifest: Object) -> ApiError | None:
+    try:
+        await client.create(CONFIG_MAPS.path(job.namespace), manifest)
+    except ApiError as refused:
+        return refused
+    return None
 
 
 async def _write_status(client: Client, seen: Observations, job: BatchJob, plan: Plan) -> None:
@@ -142,25 +166,24 @@ async def _delete_configmap(client: Client, job: BatchJob) -> None:
             raise
 
 
-async def _create_configmap(client: Client, job: BatchJob, manifest: Object, sha256: str) -> None:
-    """Ours with the right content, or replaced by it: what somebody else put there is never used."""
-    collection = CONFIG_MAPS.path(job.namespace)
-    try:
-        await client.create(collection, manifest)
-    except AlreadyExists:
-        path = CONFIG_MAPS.path(job.namespace, manifest["metadata"]["name"])
-        found = await client.get(path)
-        content = job_file(found)
-        if _is_ours(found, job) and content is not None and content.sha256 == sha256:
-            return
-        log.warning(
-            "replacing a ConfigMap that is not as we made it",
-            namespace=job.namespace,
-            name=manifest["metadata"]["name"],
-            reason="Tampered",
-        )
-        await client.delete(path, uid=found["metadata"]["uid"])
-        await client.create(collection, manifest)
+async def _settle_configmap(client: Client, job: BatchJob, manifest: Object, sha256: str, refused: ApiError) -> None:
+    """Where there is one already: ours with the right content, or replaced by it. What somebody else put there is never
+    used, nor what was made for a status that was not written. Raises `refused` where it is something else."""
+    if not isinstance(refused, AlreadyExists):
+        raise refused
+    path = CONFIG_MAPS.path(job.namespace, manifest["metadata"]["name"])
+    found = await client.get(path)
+    content = job_file(found)
+    if _is_ours(found, job) and content is not None and content.sha256 == sha256:
+        return
+    log.warning(
+        "replacing a ConfigMap that does not hold what status says",
+        namespace=job.namespace,
+        name=manifest["metadata"]["name"],
+        reason="Tampered",
+    )
+    await client.delete(path, uid=found["metadata"]["uid"])
+    await client.create(CONFIG_MAPS.path(job.namespace), manifest)
 
 
 async def _create_pods(client: Client, seen: Observations, job: BatchJob, manifests: Sequence[Object]) -> None:

@@ -68,7 +68,7 @@ async def job_snapshot(
         namespace_labels=labels,
         refusal=seen.refusals.get(job.uid),
         priority=await _priority(client, seen, job),
-        turn=_turn(seen, job),
+        turn=turn(seen, job),
         displaced=seen.displaced.get(job.uid),
         settings=rules,
     )
@@ -191,7 +191,8 @@ async def _read_job_file(client: Reader, job: BatchJob) -> JobFile | None:
     return file if file is not None and file.sha256 == expected else None
 
 
-def _turn(seen: Observations, job: BatchJob) -> Turn | None:
+def turn(seen: Observations, job: BatchJob) -> Turn | None:
+    """What the job's queue decided of it last; of memory alone."""
     granted = seen.granted.get(job.uid)
     if granted is not None and granted.queue == job.spec.queue:
         return Turn(is_granted=True, shape=granted.shape)

@@ -4,7 +4,7 @@ the scheduler. The workqueue's workers call it.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -13,7 +13,7 @@ from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.apply import apply
 from batch_operator.cluster.client import Client
 from batch_operator.cluster.errors import ApiError, Conflict, NotFound
-from batch_operator.cluster.gather import job_snapshot, with_job_file
+from batch_operator.cluster.gather import job_snapshot, turn, with_job_file
 from batch_operator.cluster.lead import NotLeading
 from batch_operator.cluster.metrics import Metrics
 from batch_operator.cluster.observations import Observations
@@ -99,11 +99,14 @@ class Reconciler:
         plan = reconcile(job, snapshot, now)
         if plan.read_job_file:
             plan = reconcile(job, await with_job_file(self.client, self.seen, job, snapshot, now), now)
+        if plan.ask is not None:
+            if not self.scheduler.ask(job, plan.ask):
+                return None
+            plan = reconcile(job, replace(snapshot, turn=turn(self.seen, job), resolved=plan.job_file), now)
+            if plan.ask is not None:
+                return None
         if plan.job_file is not None and plan.configmap is None:
             self.seen.keep_job_file(job.uid, plan.job_file, unread=True)
-        if plan.ask is not None:
-            self.scheduler.ask(job, plan.ask)
-            return None
         if plan.status is not None or plan.pods or plan.deletes or plan.delete_job:
             log.info(
                 plan.message or plan.reason,

@@ -76,16 +76,21 @@ class Scheduler:
 
     # -- what changes the picture
 
-    def ask(self, job: BatchJob, asks: WaitingJob) -> None:
-        """A job without a status, resolved, wants to know its turn."""
+    def ask(self, job: BatchJob, asks: WaitingJob) -> bool:
+        """A job without a status, resolved, wants to know its turn -> whether it was answered at once, as it is where
+        no cycle was lately and nobody else waits; else the next one answers it with others, and enqueues it."""
         known = self._seen.jobs.get(job.uid)
         if known is None or known.resource_version != job.resource_version:
-            return  # it asks for what it was; its next pass asks anew
+            return False  # it asks for what it was; its next pass asks anew
         if self._asks.get(job.uid) != asks:
             self._answered.discard(job.uid)
         self._asks[job.uid] = asks
-        self._note(job.uid)
-        self._wake()
+        self._renew(job.uid)
+        if len(self._queue) or self._clock() < self._not_before:
+            self._wake()
+            return False
+        self.run(asks=job.uid)
+        return True
 
     def _job_changed(self, old: BatchJob | None, new: BatchJob | None) -> None:
         job = new or old
@@ -127,7 +132,8 @@ class Scheduler:
             self._wake()
 
     def _look_at_pods(self) -> bool:
-        changed = [self._renew(uid) for uid in tuple(self._pods_changed)]
+        uids, self._pods_changed = self._pods_changed, set()
+        changed = [self._renew(uid) for uid in uids]
         return any(changed)
 
     def _note(self, uid: str) -> None:
@@ -174,8 +180,8 @@ class Scheduler:
 
     # -- one cycle
 
-    def run(self) -> None:
-        """Decides, and enqueues whom it concerns."""
+    def run(self, asks: str = "") -> None:
+        """Decides, and enqueues whom it concerns but `asks`, the job whose pass waits for it."""
         began = self._clock()
         self._look_at_pods()
         self._forget_what_status_says()
@@ -186,7 +192,7 @@ class Scheduler:
             job = self._entries[uid]
             assert isinstance(job, WaitingJob), "only those are admitted"
             self._seen.granted[uid] = job
-            self._decided(job, "Admitted", f"its turn in Queue {job.queue}")
+            self._decided(job, "Admitted", f"its turn in Queue {job.queue}", enqueue=uid != asks)
         for victim in decisions.preempt:
             if victim.uid in self._seen.granted:
                 continue  # once its status says that it is admitted, if it must go still
@@ -196,7 +202,8 @@ class Scheduler:
         for uid in self._asks.keys() - self._answered:
             if uid in decisions.pending:  # one that has no status yet is told at once
                 self._answered.add(uid)
-                self._queue.add((self._asks[uid].namespace, self._asks[uid].name))
+                if uid != asks:
+                    self._queue.add((self._asks[uid].namespace, self._asks[uid].name))
         self._seen.decisions = decisions
         self.telling.decided(decisions)
         if decisions.next_at is not None:
@@ -219,9 +226,10 @@ class Scheduler:
         admitted_at = entry.admitted_at if isinstance(entry, Holder) else None
         return Displaced(victim.detail, victim.preemptor, admitted_at)
 
-    def _decided(self, entry: Entry, reason: str, words: str) -> None:
+    def _decided(self, entry: Entry, reason: str, words: str, *, enqueue: bool = True) -> None:
         log.info(words, namespace=entry.namespace, name=entry.name, reason=reason, queue=entry.queue)
-        self._queue.add((entry.namespace, entry.name), first=True)
+        if enqueue:
+            self._queue.add((entry.namespace, entry.name), first=True)
 
     def _forget_what_status_says(self) -> None:
         """A decision stands until the job's status says it, or the job asks for something else: a pass that carries it

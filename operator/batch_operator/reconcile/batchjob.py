@@ -90,7 +90,7 @@ def _first_sight(
     try:
         if job.problem:
             raise InvalidRequest(job.problem, "Apply a corrected job under another name.")
-        file = _resolve(job, seen, job.spec.pipeline_version, pinned=False)
+        file = seen.resolved or _resolve(job, seen, job.spec.pipeline_version, pinned=False)
     except InvalidRequest as refused:
         why = statuses.error(job, Failure("INVALID_REQUEST", refused.message, refused.suggestion))
         event = Event("Warning", Reason.FAILED, refused.message)
@@ -123,7 +123,7 @@ def _first_sight(
     policy = effective_policy.effective(job.policy, file.retry_policy)
     plan, status = admission.enter(job, status, file, done, seen, policy, now)
     if plan.ask is not None:
-        return plan, status
+        return replace(plan, job_file=file), status
     return replace(plan, job_file=file, configmap=build_configmap(job, file, seen.settings.ca_certificate)), status
 
 

@@ -1,8 +1,8 @@
 """The Plan: all that one pass over a job wants to be done, in the order in which cluster.apply does it.
 
 Children past their time to live first: status then says that they are gone. Else status first, so that what a
-child's existence rests on is written before the child; then deletes, the ConfigMap and the pods; then the Event, which
-only tells what status already says.
+pod's existence rests on is written before the pod, and the ConfigMap beside it; then deletes and pods; then the Event,
+which only tells what status already says.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Plan:
     delete_job: bool = False
     """The BatchJob itself is past its time to live: delete it as it was read, and with it all children."""
     ask: WaitingJob | None = None
-    """The job has no status yet and first asks its queue; nothing is written."""
+    """The job has no status yet and first asks its queue, with `job_file`; nothing is written."""
     read_job_file: bool = False
     """The job's ConfigMap must be read before anything can be decided; nothing is written."""
     requeue_after: timedelta | None = None

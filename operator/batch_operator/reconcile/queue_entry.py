@@ -49,7 +49,7 @@ def asked(file: JobFile, begun: Mapping[str, Round]) -> dict[str, PodRequest]:
 
 def shape(asks: Mapping[str, PodRequest]) -> str:
     """Equal for what asks for the same; as WaitingJob.shape."""
-    return repr(_podsets(asks))
+    return repr(_podsets(_as_asked(asks)))
 
 
 def entry(
@@ -125,7 +125,7 @@ def waiting(job: BatchJob) -> WaitingJob:
         namespace=job.namespace,
         name=job.name,
         queue=job.spec.queue,
-        pods=_podsets(record.pods),
+        pods=_podsets(_as_asked(record.pods)),
         queued_at=_countable(record.queued_at or job.created_at),
         priority=record.priority or 0,
         preemptions=_preemptions(job, ledger),
@@ -140,11 +140,7 @@ def _holder(job: BatchJob, ledger: Ledger, record: AdmissionLedger, live: list[P
     stopping = ledger.stopping
     known = rounds.read(ledger.components) if stopping is None else {}
     current = {(name, i, r.attempt_of(i)) for name, r in known.items() for i in r.open_indexes}
-    authorised = {
-        name: record.pods[name].model_copy(update={"count": len(r.open_indexes)})
-        for name, r in known.items()
-        if name in record.pods
-    }
+    authorised = {name: (record.pods[name], len(r.open_indexes)) for name, r in known.items() if name in record.pods}
     beside = [pod for pod in live if (pod.component, pod.index, pod.attempt) not in current]
     return Holder(
         uid=job.uid,
@@ -197,8 +193,13 @@ def _preemptions(job: BatchJob, ledger: Ledger) -> int:
     return (job.status.preemption_count or 0) - (ledger.preemption_base or 0)
 
 
-def _podsets(asks: Mapping[str, PodRequest]) -> tuple[PodSet, ...]:
-    return tuple(_podset(ask, ask.count) for _, ask in sorted(asks.items()) if ask.count)
+def _podsets(asks: Mapping[str, tuple[PodRequest, int]]) -> tuple[PodSet, ...]:
+    """`asks`: by component, what each of how many pods asks for."""
+    return tuple([_podset(ask, count) for _, (ask, count) in sorted(asks.items()) if count])
+
+
+def _as_asked(asks: Mapping[str, PodRequest]) -> dict[str, tuple[PodRequest, int]]:
+    return {name: (ask, ask.count) for name, ask in asks.items()}
 
 
 def _podset(ask: PodRequest, count: int) -> PodSet:
@@ -215,10 +216,10 @@ def _amounts(asked: tuple[tuple[str, str], ...]) -> tuple[tuple[str, int], ...]:
     return tuple((resource, quantities.parse(amount)) for resource, amount in asked)
 
 
-def _in_place(asks: Mapping[str, PodRequest], pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:
+def _in_place(asks: Mapping[str, tuple[PodRequest, int]], pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:
     """Authorised pods that have a node, as they were asked for."""
     placed = Counter((pod.node, pod.component) for pod in pods if pod.node and pod.component in asks)
-    return tuple((node, _podset(asks[component], count)) for (node, component), count in sorted(placed.items()))
+    return tuple([(node, _podset(asks[component][0], count)) for (node, component), count in sorted(placed.items())])
 
 
 def _on_nodes(pods: Iterable[PodRecord]) -> tuple[tuple[str, PodSet], ...]:

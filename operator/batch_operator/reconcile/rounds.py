@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from batch_operator.api import index_counts, ranges
@@ -20,6 +21,9 @@ from batch_operator.snapshot import PodRecord
 Pods = Mapping[tuple[str, int], PodRecord]
 """The pods of the current attempts, by component and index."""
 WHOLE_JOB = "Job"
+FEW = 32
+"""Pods; the indexes of larger components are seldom alike, and large once read."""
+_NONE = (None,) * 4
 T = TypeVar("T")
 
 
@@ -40,13 +44,19 @@ class Round:
 
     @classmethod
     def read(cls, ledger: ComponentLedger) -> "Round":
+        """Raises ValueError where somebody else has written it."""
+        observed, succeeded = ledger.observed_indexes or "", ledger.succeeded_indexes or ""
+        troubles = (ledger.inputs, ledger.attempts, ledger.failures, ledger.unstarted)
+        few = ledger.parallelism <= FEW
+        if few and troubles == _NONE and not (ledger.next_retry or ledger.slow_since):
+            return _untroubled(ledger.parallelism, ledger.attempt or 0, observed, succeeded)
         return cls(
             parallelism=ledger.parallelism,
             inputs=None if ledger.inputs is None else ranges.parse(ledger.inputs),
             attempt=ledger.attempt or 0,
             attempts=index_counts.parse(ledger.attempts),
-            observed=ranges.parse(ledger.observed_indexes or ""),
-            succeeded=ranges.parse(ledger.succeeded_indexes or ""),
+            observed=ranges.parse(observed),
+            succeeded=ranges.parse(succeeded),
             failures=index_counts.parse(ledger.failures),
             unstarted=index_counts.parse(ledger.unstarted),
             next_retry={int(index): when for index, when in (ledger.next_retry or {}).items()},
@@ -101,6 +111,12 @@ class Round:
     @property
     def open_indexes(self) -> tuple[int, ...]:
         return tuple(index for index in range(self.parallelism) if index not in self.succeeded)
+
+
+@lru_cache(maxsize=1024)
+def _untroubled(parallelism: int, attempt: int, observed: str, succeeded: str) -> Round:
+    """Most jobs' rounds are one of a few, and each is read several times a pass."""
+    return Round(parallelism, attempt=attempt, observed=ranges.parse(observed), succeeded=ranges.parse(succeeded))
 
 
 def without(numbers: Mapping[int, T], index: int) -> dict[int, T]:

@@ -144,6 +144,8 @@ class Holder:
 def _without(pods: tuple[PodSet, ...], placed: tuple[tuple[str, PodSet], ...]) -> tuple[PodSet, ...]:
     if not placed:
         return pods
+    if len(placed) == 1 and pods == (placed[0][1],):
+        return ()  # most jobs that run
     left: dict[PodSet, int] = {}
     for sets, sign in ((pods, 1), ([podset for _, podset in placed], -1)):
         for podset in sets:

@@ -87,9 +87,8 @@ class Bare:
     # -- what it writes
 
     async def _begin(self, job: Job) -> None:
-        await self._patch(job, 0)
-        if self._configmap:
-            await self._create(CONFIG_MAPS.path(self._namespace), self._configmap, job)
+        beside = [self._create(CONFIG_MAPS.path(self._namespace), self._configmap, job)] if self._configmap else []
+        await asyncio.gather(self._patch(job, 0), *beside)
         pods = PODS.path(self._namespace)
         await asyncio.gather(*(self._create(pods, body, job) for body in self._pods))
 

@@ -51,8 +51,8 @@ class Scene:
         self.asks(job, gpus)
         return job
 
-    def asks(self, job: BatchJob, gpus: int = 1) -> None:
-        self.scheduler.ask(job, queue_entry.waiting(make_queued_job(job.name, gpus)))
+    def asks(self, job: BatchJob, gpus: int = 1) -> bool:
+        return self.scheduler.ask(job, queue_entry.waiting(make_queued_job(job.name, gpus)))
 
     def ends(self, name: str) -> None:
         self.heard(make_queued_job(name, 1, "RUNNING", status={"status": "COMPLETED"}))

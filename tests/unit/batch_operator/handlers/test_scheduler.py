@@ -154,44 +154,6 @@ class TestGrants:
         assert scene.granted == {"two"}
 
 
-class TestAsking:
-    async def test_a_new_job_is_told_at_once_that_it_waits(self, scene: Scene) -> None:
-        scene.holds("holder", 4)
-        scene.cycle()
-        await scene.to_do()
-        scene.new("new")
-        assert Chore.SCHEDULE in await scene.to_do()
-        scene.cycle()
-        assert await scene.jobs_to_do() == ["new"]
-        assert turns.of(scene.seen.decisions, "new", "research", tell=False) is not None
-        scene.cycle()
-        assert await scene.jobs_to_do() == [], "once"
-
-    async def test_a_job_that_asks_for_something_else_is_told_again(self, scene: Scene) -> None:
-        scene.holds("holder", 4)
-        job = scene.new("new")
-        scene.cycle()
-        await scene.to_do()
-        scene.asks(job, 2)
-        scene.cycle()
-        assert await scene.jobs_to_do() == ["new"]
-
-    async def test_what_a_job_asked_that_was_edited_meanwhile_is_not_heard(self, scene: Scene) -> None:
-        before = make_batchjob(make_spec(queue="research"), name="one", uid="one", resourceVersion="1")
-        scene.heard(before)
-        scene.asks(before)
-        assert scene.cycle().pending == {}
-        assert scene.granted == set()
-
-    async def test_nor_of_one_that_was_deleted_meanwhile(self, scene: Scene) -> None:
-        job = scene.heard(make_batchjob(make_spec(queue="research"), name="one", uid="one"))
-        scene.seen.jobs.apply("DELETED", job.model_copy(update={"resource_version": "900"}))
-        scene.asks(job)
-        scene.cycle()
-        assert scene.granted == set()
-        assert not scene.scheduler._asks
-
-
 class TestVictims:
     def full(self) -> Scene:
         scene = Scene(**PREEMPTS)
