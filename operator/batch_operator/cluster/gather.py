@@ -57,7 +57,7 @@ async def job_snapshot(
     labels = await _read_namespace(client, seen, job, now, for_kueue=namespace_labels and waits)
     pods = tuple([await _with_node(client, seen, pod, now) for pod in seen.pods.by_owner(job.uid)])
     needs_file = _needs_job_file(job)
-    unread = needs_file and (job.uid not in seen.job_files or job.uid in seen.job_files_unread)
+    unread = needs_file and seen.job_files.is_unread(job.uid)
     snapshot = JobSnapshot(
         pods=pods,
         reports={pod.uid: seen.reports[pod.uid] for pod in pods if pod.uid in seen.reports},
@@ -82,8 +82,7 @@ async def with_job_file(
     client: Reader, seen: Observations, job: BatchJob, snapshot: JobSnapshot, now: datetime
 ) -> JobSnapshot:
     """The snapshot, with what the job's ConfigMap holds now. Raises ApiError."""
-    seen.job_files.pop(job.uid, None)
-    seen.job_files_read[job.uid] = now
+    seen.job_files.look_again(job.uid, now)
     file = await _read_job_file(client, job)
     if file is not None:
         seen.keep_job_file(job.uid, file)
@@ -176,7 +175,7 @@ def _needs_job_file(job: BatchJob) -> bool:
 
 def _may_have_lost_it(seen: Observations, job: BatchJob, pods: Sequence[PodRecord], now: datetime) -> bool:
     """A pod that has its node and does not start may wait for a ConfigMap that somebody deleted."""
-    read = seen.job_files_read.get(job.uid)
+    read = seen.job_files.read_at(job.uid)
     if read is not None and now - read < LOOK_AGAIN:
         return False
     return any(pod_start.is_stuck(pod, now) for pod in pods)

@@ -4,7 +4,7 @@ Written by handlers (watch events), cluster.progress_server (reports) and cluste
 writes); read by cluster.gather. Everything here can be lost: a restarted operator finds it again.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -41,13 +41,9 @@ class Observations:
     cluster_pipelines: RecordStore[PipelineRecord] = field(default_factory=RecordStore)
     queues: RecordStore[QueueRecord] = field(default_factory=RecordStore)
     reports: dict[str, Report] = field(default_factory=dict)
-    job_files: MutableMapping[str, JobFile] = field(default_factory=JobFiles)
+    job_files: JobFiles = field(default_factory=JobFiles)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     org_ids: dict[str, str] = field(default_factory=dict)
-    job_files_unread: set[str] = field(default_factory=set)
-    """uids of jobs whose file was made anew from the registry, without a look at the ConfigMap."""
-    job_files_read: dict[str, datetime] = field(default_factory=dict)
-    """When a job's ConfigMap was last looked at, by job uid."""
     nodes_missed_since: dict[str, datetime] = field(default_factory=dict)
     """Since when a pod's node has not been there, by pod uid."""
     nodes_gone: set[str] = field(default_factory=set)
@@ -101,20 +97,13 @@ class Observations:
         for pod in self.pods.by_owner(uid):
             self.forget_pod(pod.uid)
             self.pods.forget(pod.uid)
-        self.job_files.pop(uid, None)
-        self.job_files_unread.discard(uid)
-        self.job_files_read.pop(uid, None)
+        self.job_files.forget(uid)
         self.refusals.pop(uid, None)
 
     def keep_job_file(self, uid: str, file: JobFile, *, unread: bool = False) -> None:
         """`unread`: nobody has looked what the job's ConfigMap holds."""
-        if not self.is_living(uid):
-            return
-        self.job_files[uid] = file
-        if unread:
-            self.job_files_unread.add(uid)
-        else:
-            self.job_files_unread.discard(uid)
+        if self.is_living(uid):
+            self.job_files.keep(uid, file, unread=unread)
 
     def forget_superseded(self, job: BatchJob) -> None:
         """Lost pods whose loss is counted: status has gone on to a later attempt of their index."""

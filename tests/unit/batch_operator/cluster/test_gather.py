@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import pytest
 
 from batch_operator.api import names
+from batch_operator.api.job_file import JobFile
 from batch_operator.api.v1alpha1.batch_queue import LabelSelector, QueueRecord
+from batch_operator.api.v1alpha1.batchjob import BatchJob
 from batch_operator.cluster.client import Listing
 from batch_operator.cluster.errors import NotFound
 from batch_operator.cluster.gather import job_snapshot, with_job_file
@@ -59,6 +61,12 @@ CONFIG_MAP = f"/api/v1/namespaces/team-a/configmaps/{names.configmap_name('tep',
 
 async def snapshot_of(reader: Reader, seen: Observations, job: Any, *, org_labels: bool = False) -> Any:
     return await job_snapshot(reader, seen, job, RuleSettings(), NOW, org_labels=org_labels)
+
+
+def knows(job: BatchJob, file: JobFile) -> Observations:
+    seen = Observations()
+    seen.job_files.keep(job.uid, file)
+    return seen
 
 
 async def test_a_new_job_costs_no_read() -> None:
@@ -120,7 +128,7 @@ class TestJobFile:
         seen.keep_job_file(job.uid, file, unread=True)
         snapshot = await with_job_file(reader, seen, job, await snapshot_of(reader, seen, job), NOW)
         assert (snapshot.job_file, snapshot.job_file_unread) == (None, False)
-        assert job.uid not in seen.job_files
+        assert seen.job_files.get(job.uid) is None
 
 
 async def test_pods_and_their_reports_come_by_owner() -> None:
@@ -204,7 +212,7 @@ class TestVanishedPods:
 
     async def test_the_server_says_that_it_is_gone(self) -> None:
         job, file = await self.observed()
-        seen = Observations(job_files={job.uid: file})
+        seen = knows(job, file)
         seen.pods.apply("ADDED", make_pod(0))
         reader = Reader({})
         found = await snapshot_of(reader, seen, job)
@@ -215,7 +223,7 @@ class TestVanishedPods:
 
     async def test_a_store_that_lags_is_not_believed(self) -> None:
         job, file = await self.observed()
-        seen = Observations(job_files={job.uid: file})
+        seen = knows(job, file)
         seen.pods.apply("ADDED", make_pod(0))
         reader = Reader({self.POD: make_raw_pod(make_pod(1))})
         found = await snapshot_of(reader, seen, job)
@@ -224,7 +232,7 @@ class TestVanishedPods:
     async def test_what_was_never_seen_is_not_asked_for(self) -> None:
         job, file = admitted()
         reader = Reader({})
-        await snapshot_of(reader, Observations(job_files={job.uid: file}), job)
+        await snapshot_of(reader, knows(job, file), job)
         assert reader.asked == []
 
 
