@@ -6,7 +6,7 @@ Called by reconcile.batchjob.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus
+from batch_operator.api.v1alpha1.batchjob import BatchJob, BatchJobStatus, Ledger
 from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.api.v1alpha1.schema_types import Policy
 from batch_operator.policies import requests
@@ -57,24 +57,25 @@ def _expire(
 ) -> tuple[Plan, BatchJobStatus]:
     ttl = seconds(policy.ttl_seconds_after_finished)
     ended = status.completed_at or status.failed_at or status.cancelled_at
-    if ttl is None or ended is None or (status.ledger and status.ledger.children_deleted_at):
+    ledger = status.ledger or Ledger()
+    if ttl is None or ended is None or ledger.children_deleted_at:
         return plan, status
-    if status.ledger is not None and status.ledger.ttl_since is not None:
-        ended = status.ledger.ttl_since
-    elif status.ledger is not None and ended > now + CLOCKS_DIFFER:  # an operator with a clock ahead of ours wrote it
+    if ledger.ttl_since is not None:
+        ended = ledger.ttl_since
+    elif ended > now + CLOCKS_DIFFER:  # an operator with a clock ahead of ours wrote it
         ended = now
-        status = status.model_copy(update={"ledger": status.ledger.model_copy(update={"ttl_since": now})})
+        ledger = ledger.model_copy(update={"ttl_since": now})
+        status = status.model_copy(update={"ledger": ledger})
     if now < ended + ttl:
         return replace(plan, requeue_after=ended + ttl - now), status
     if policy.ttl_deletes_job and not job.tracked_by:
         return replace(plan, reason="Expired", message="its time to live is over", delete_job=True), status
-    if status.ledger is None:
-        return plan, status  # refused at first sight: it never had children
+    # one that was refused at first sight may have a ConfigMap, of a pass whose status came too late
     pods = tuple(PodDelete(p.name, p.uid, policy.grace_seconds) for p in seen.pods if not (p.deleted or p.deleting))
     event = None
     if policy.ttl_deletes_job:
         words = f"kept after its time to live: {job.tracked_by} tracks it and would make it again"
         event = Event("Normal", Reason.KEPT, words)
-    ledger = status.ledger.model_copy(update={"children_deleted_at": now})
+    ledger = ledger.model_copy(update={"children_deleted_at": now})
     plan = replace(plan, reason="Expired", deletes=(), expired=pods, expired_configmap=True, event=event)
     return plan, status.model_copy(update={"ledger": ledger})

@@ -176,6 +176,18 @@ class TestTimeToLive:
         course.at(10, passes=1)
         assert len(course.plan.expired) == 1
 
+    def test_of_a_job_that_was_refused_at_first_sight(self) -> None:
+        """A pass before may have made a ConfigMap for a status that came too late."""
+        course = Course(inputs(2, 1, pipeline_type="training", policy={"ttl_seconds_after_finished": 60})).at(0)
+        assert (course.state, course.error_code) == ("FAILED", "INVALID_REQUEST")
+        course.at(60, passes=1)
+        assert course.plan.expired_configmap
+        course.at(61)
+        assert (course.plan.expired_configmap, course.plan.status) == (False, None), "once"
+        course.annotated(retry_requested="1").at(62)
+        assert (course.state, course.error_code) == ("FAILED", "INVALID_REQUEST"), "it is looked at once more"
+        assert course.ledger.children_deleted_at is None
+
     def test_a_retry_request_comes_before_it(self) -> None:
         policy = {"ttl_seconds_after_finished": 60, "max_retries": 0}
         course = Course(inputs(2, 1, policy=policy)).at(0).fails(0).at(10).annotated(retry_requested="1").at(70)
