@@ -40,15 +40,17 @@ def read_list(data: bytes, what: str, only: Fields | None = None) -> Object:
 
 def read_event(line: bytes, only: Fields | None = None) -> Object:
     """One line of a watch; `only` is of its object. An ERROR has another one, and comes whole."""
-    if only is None:
-        return _whole(line, "watch event")
-    return _chosen(line, "watch event", EventFields[only])  # type: ignore[valid-type]
+    if only is not None:
+        event = _chosen(line, "watch event", EventFields[only])  # type: ignore[valid-type]
+        if event.get("type") != "ERROR":
+            return event
+    return _whole(line, "watch event")
 
 
 def _chosen(data: bytes, what: str, only: Any) -> Object:
     try:
         read: Object = _decoder(only).decode(data)
-    except (msgspec.DecodeError, RecursionError):  # not what the fields promise: whoever decodes it shall see it
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not as promised: whoever decodes it shall see
         return _whole(data, what)
     return read
 

@@ -9,8 +9,20 @@ from typing import Any
 import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.configuration import Configuration
+
+from batch_operator.cluster.client import Client
+from batch_operator.cluster.credentials import Credentials
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_client(url: str, **options: Any) -> Client:
+    """A client of the server at `url`, with a token."""
+    configuration = Configuration(host=url)
+    configuration.api_key["BearerToken"] = "Bearer secret"
+    configuration.connection_pool_maxsize = options.pop("pool", 100)
+    return Client(Credentials(configuration), **options)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from batch_operator.cluster import errors
 from batch_operator.cluster.client import Client, Object
 from batch_operator.cluster.credentials import Credentials
 from batch_operator.cluster.lead import NotLeading
-from tests.unit.batch_operator.cluster.scripted_server import ScriptedServer, status
+from tests.unit.batch_operator.cluster.scripted_server import ScriptedServer, make_client, status
 
 PODS = "/api/v1/pods"
 
@@ -20,13 +20,6 @@ PODS = "/api/v1/pods"
 async def server() -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer() as server:
         yield server
-
-
-def make_client(url: str, **options: Any) -> Client:
-    configuration = Configuration(host=url)
-    configuration.api_key["BearerToken"] = "Bearer secret"
-    configuration.connection_pool_maxsize = options.pop("pool", 100)
-    return Client(Credentials(configuration), **options)
 
 
 @pytest.fixture

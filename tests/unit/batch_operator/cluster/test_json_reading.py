@@ -152,9 +152,11 @@ def test_a_page_and_an_event_have_their_objects_read_alike() -> None:
 
 
 def test_an_error_in_a_watch_comes_whole() -> None:
-    error = {"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410, "message": "too old"}}
-    for fields in READ_FIELDS.values():
-        assert read_event(orjson.dumps(error), fields) == error
+    gone = {"kind": "Status", "code": 410, "message": "too old", "metadata": {}}
+    for status in (gone, {**gone, "status": "Failure"}):
+        error = {"type": "ERROR", "object": status}
+        for fields in READ_FIELDS.values():
+            assert read_event(orjson.dumps(error), fields) == error
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,11 @@ def test_values_are_as_kopf_reads_them(value: str) -> None:
     assert read_object(text.encode(), "x", CustomFields) == json.loads(text)
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>", b"[1]", b'{"metadata":'], ids=["nothing", "a page", "a list", "half"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<html>", b"[1]", b'{"metadata":', b'{"metadata":{"name":"\xff"}}'],
+    ids=["nothing", "a page", "a list", "half", "no text"],
+)
 def test_what_is_no_object_is_no_answer(data: bytes) -> None:
     for only in (None, PodFields):
         with pytest.raises(Unreachable, match="GET /x"):
