@@ -9,6 +9,7 @@ import pytest
 from batch_operator.api.v1alpha1.conditions import Reason
 from batch_operator.reconcile.transitions import EDGES
 from batch_operator.scheduling.decisions import Why
+from tests.contract.operator_processes import IMAGE_ENV
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "operator"
@@ -30,6 +31,12 @@ def python_files() -> list[Path]:
 def test_the_source_root_is_no_package() -> None:
     """With an operator/__init__.py the standard library's `operator` is gone for whoever starts in the checkout."""
     assert not (SOURCE / "__init__.py").exists()
+
+
+def test_a_process_that_tests_start_has_the_environment_of_the_image() -> None:
+    stage = (SOURCE / "Dockerfile").read_text(encoding="utf-8").split(" AS operator\n")[1]
+    given = [pair.split("=", 1) for line in re.findall(r"(?m)^ENV (.+)$", stage) for pair in line.split()]
+    assert dict(given) == IMAGE_ENV
 
 
 def test_no_file_is_longer_than_a_reader_holds() -> None:

@@ -60,7 +60,8 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
     if plan.deletes:
         await asyncio.gather(*(_delete(client, seen, job.namespace, delete) for delete in plan.deletes))
     try:
-        if plan.configmap is not None and plan.job_file is not None:
+        if plan.configmap is not None:
+            assert plan.job_file is not None, "what it holds"
             if refused is not None:
                 await _settle_configmap(client, job, plan.configmap, plan.job_file.sha256, refused)
             seen.keep_job_file(job.uid, plan.job_file)
@@ -78,26 +79,19 @@ async def apply(client: Client, seen: Observations, job: BatchJob, plan: Plan, n
 
 
 async def _write_status_and_configmap(client: Client, seen: Observations, job: BatchJob, plan: Plan) -> ApiError | None:
-    """Both at once: the ConfigMap permits nothing, and where its job has gone on or is gone, so does it. -> why the API
-    server did not take the ConfigMap, which is settled once the status is written. Raises what the status raises."""
-    if plan.status is None or plan.configmap is None:
-        if plan.status is not None:
-            await _write_status(client, seen, job, plan)
-        return await _posted(client, job, plan.configmap) if plan.configmap is not None else None
-    writing, posting = _write_status(client, seen, job, plan), _posted(client, job, plan.configmap)
-    written, refused = await asyncio.gather(writing, posting, return_exceptions=True)  # neither outlives the pass
-    if isinstance(written, BaseException):
-        raise written
-    if isinstance(refused, BaseException) and not isinstance(refused, ApiError):
-        raise refused
-    return refused
-
-
-async def _posted(client: Client, job: BatchJob, manifest: Object) -> ApiError | None:
-    try:
-        await client.create(CONFIG_MAPS.path(job.namespace), manifest)
-    except ApiError as refused:
-        return refused
+    """Both at once, since the ConfigMap permits nothing. -> why the API server did not take the ConfigMap, which is
+    settled once the status is written; raises what the status raises."""
+    writes = [_write_status(client, seen, job, plan)] if plan.status is not None else []
+    posts = [client.create(CONFIG_MAPS.path(job.namespace), plan.configmap)] if plan.configmap is not None else []
+    done = await asyncio.gather(*writes, *posts, return_exceptions=True)  # neither outlives the pass
+    for outcome in done[: len(writes)]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    for outcome in done[len(writes) :]:
+        if isinstance(outcome, ApiError):
+            return outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
     return None
 
 
@@ -174,13 +168,14 @@ async def _settle_configmap(client: Client, job: BatchJob, manifest: Object, sha
     path = CONFIG_MAPS.path(job.namespace, manifest["metadata"]["name"])
     found = await client.get(path)
     content = job_file(found)
-    if _is_ours(found, job) and content is not None and content.sha256 == sha256:
+    ours = _is_ours(found, job)
+    if ours and content is not None and content.sha256 == sha256:
         return
     log.warning(
         "replacing a ConfigMap that does not hold what status says",
         namespace=job.namespace,
         name=manifest["metadata"]["name"],
-        reason="Tampered",
+        reason="Superseded" if ours else "NotOurs",
     )
     await client.delete(path, uid=found["metadata"]["uid"])
     await client.create(CONFIG_MAPS.path(job.namespace), manifest)

@@ -46,6 +46,7 @@ def give_back() -> None:
     status_write.forget()
     gc.unfreeze()
     gc.collect()
+    gc.freeze()  # what is left stays, as what was listed at the start did
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,4 +1,5 @@
-"""`Scheduler`: what the queues decide. Runs as a chore of the workqueue; handlers.telling says it to those who wait.
+"""`Scheduler`: what the queues decide. A chore of the workqueue, or run by the pass of a job that asks while nothing
+else is to be done; handlers.telling says it to those who wait.
 
 It keeps an entry (reconcile.queue_entry) of each job that waits or holds quota, made anew when the job or its pods
 change. A cycle hands a frozen picture of them to scheduling.schedule, and enqueues the jobs whose turn it is. What was
@@ -132,8 +133,7 @@ class Scheduler:
             self._wake()
 
     def _look_at_pods(self) -> bool:
-        uids, self._pods_changed = self._pods_changed, set()
-        changed = [self._renew(uid) for uid in uids]
+        changed = [self._renew(uid) for uid in tuple(self._pods_changed)]
         return any(changed)
 
     def _note(self, uid: str) -> None:

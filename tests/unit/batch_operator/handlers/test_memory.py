@@ -1,6 +1,35 @@
+import gc
+import weakref
+from collections.abc import Iterator
+
 import pytest
 
-from batch_operator.handlers.memory import Memory
+from batch_operator.handlers.memory import Memory, give_back
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def unfrozen() -> Iterator[None]:
+    """The garbage collector of this process, as it was."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("unfrozen")
+def test_what_was_set_aside_is_collected_and_what_is_left_set_aside_again() -> None:
+    cycle = Cycle()
+    gone = weakref.ref(cycle)
+    gc.freeze()
+    del cycle
+    gc.collect()
+    assert gone() is not None, "set aside, and not collected"
+    give_back()
+    assert gone() is None
+    assert gc.get_freeze_count() > 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from batch_operator.handlers.keys import Chore
 from batch_operator.handlers.scheduler import Scheduler
 from batch_operator.reconcile import queue_entry
 from batch_operator.scheduling import turns
-from batch_operator.scheduling.decisions import Why
 from tests.builders import make_batchjob, make_queued_job, make_spec
 from tests.unit.batch_operator.handlers.queue_scene import METRICS, Scene
 
@@ -28,6 +27,26 @@ async def test_a_new_job_is_told_at_once_that_it_waits(scene: Scene) -> None:
     assert await scene.jobs_to_do() == [], "the pass that asks goes on"
     scene.cycle()
     assert await scene.jobs_to_do() == [], "once"
+
+
+async def test_a_new_job_whose_turn_it_is_gets_it_within_its_pass(scene: Scene) -> None:
+    job = scene.heard(make_batchjob(make_spec(queue="research"), name="new", uid="new"))
+    await scene.to_do()
+    assert scene.asks(job)
+    assert scene.granted == {"new"}
+    assert await scene.jobs_to_do() == [], "the pass that asks goes on"
+
+
+async def test_others_whose_turn_comes_with_it_are_looked_at(scene: Scene) -> None:
+    scene.holds("holder", 4)
+    scene.waits("waits", 2)
+    scene.cycle()
+    job = scene.heard(make_batchjob(make_spec(queue="research"), name="new", uid="new"))
+    scene.ends("holder")
+    await scene.to_do()
+    assert scene.asks(job)
+    assert scene.granted == {"new", "waits"}
+    assert await scene.jobs_to_do() == ["waits"]
 
 
 async def test_a_job_that_asks_right_after_a_cycle_waits_for_the_next_one(scene: Scene) -> None:
@@ -59,8 +78,11 @@ async def test_a_job_that_asks_for_something_else_is_told_again(scene: Scene) ->
     job = scene.new("new")
     scene.cycle()
     await scene.to_do()
-    assert scene.asks(job, 2)
-    assert scene.seen.decisions.pending["new"].why is Why.WAITING_FOR_QUOTA
+    scene.queue.add(("team-a", "another"))
+    assert not scene.asks(job, 2)
+    await scene.to_do()
+    scene.cycle()
+    assert await scene.jobs_to_do() == ["new"]
 
 
 async def test_what_a_job_asked_that_was_edited_meanwhile_is_not_heard(scene: Scene) -> None:
