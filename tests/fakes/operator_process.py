@@ -108,7 +108,7 @@ class SimulatedOperator:
         rules = SETTINGS.rules("PEM")
         client = cast(Client, self.client)
         now = SteadyClock(lambda: clock.moment().timestamp() + around.wall_offset, clock.time)
-        scheduler = Scheduler(self.seen, self.queue, now, METRICS, clock.time)
+        scheduler = Scheduler(self.seen, self.queue, now, METRICS, clock.time, clock.time)
         self._reconciler = Reconciler(client, self.seen, SETTINGS, rules, METRICS, scheduler, now)
         pods = {"labelSelector": names.POD_SELECTOR}
         self._kopf_watches = {

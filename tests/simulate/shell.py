@@ -125,7 +125,9 @@ class Shell:
         self.clock.advance(60)
         self.seen = Observations()
         self.queue: WorkQueue[Key] = WorkQueue(timers=self.clock)
-        self.scheduler = Scheduler(self.seen, self.queue, self.clock.now, Metrics("cost"), self.clock.time)
+        self.scheduler = Scheduler(
+            self.seen, self.queue, self.clock.now, Metrics("cost"), self.clock.time, self.clock.time
+        )
         changes = QUEUES[case]
         self.seen.queues.apply("ADDED", make_queue(running, **changes))
         self.seen.nodes.apply(

@@ -27,7 +27,7 @@ class Scene:
         self.seen = Observations()
         self.queue: WorkQueue[Key] = WorkQueue(timers=self.clock)
         self.scheduler = Scheduler(
-            self.seen, self.queue, self.clock.now, METRICS, self.clock.time, displace_after=seconds(0)
+            self.seen, self.queue, self.clock.now, METRICS, self.clock.time, self.clock.time, displace_after=seconds(0)
         )
         self.seen.queues.apply("ADDED", make_queue(gpus, **queue))
         self._version = 100

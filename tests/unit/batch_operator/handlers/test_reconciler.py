@@ -37,7 +37,7 @@ class World:
         clock = self.server.clock
         self.queue: WorkQueue[Key] = WorkQueue(timers=clock)
         self.client = FakeClient(self.server)
-        scheduler = Scheduler(self.seen, self.queue, clock.moment, METRICS, clock.time)
+        scheduler = Scheduler(self.seen, self.queue, clock.moment, METRICS, clock.time, clock.time)
         self.reconciler = Reconciler(
             cast(Client, self.client), self.seen, SETTINGS, SETTINGS.rules("PEM"), METRICS, scheduler, clock.moment
         )

@@ -51,7 +51,7 @@ async def test_others_whose_turn_comes_with_it_are_looked_at(scene: Scene) -> No
 
 async def test_a_job_that_asks_right_after_a_cycle_waits_for_the_next_one(scene: Scene) -> None:
     ticks = itertools.count()
-    slow = Scheduler(scene.seen, scene.queue, scene.clock.now, METRICS, lambda: next(ticks) / 100)
+    slow = Scheduler(scene.seen, scene.queue, scene.clock.now, METRICS, scene.clock.time, lambda: next(ticks) / 100)
     job = scene.heard(make_batchjob(make_spec(queue="research"), name="one", uid="one"))
     asks = queue_entry.waiting(make_queued_job("one", 1))
     slow.run()
@@ -61,6 +61,16 @@ async def test_a_job_that_asks_right_after_a_cycle_waits_for_the_next_one(scene:
     scene.clock.advance(1.0)
     assert Chore.SCHEDULE in await scene.to_do()
     slow.run()
+    assert scene.granted == {"one"}
+
+
+async def test_what_a_cycle_waited_for_a_processor_is_not_waited_for_once_more(scene: Scene) -> None:
+    moments = itertools.count(step=60)
+    stopped = Scheduler(scene.seen, scene.queue, scene.clock.now, METRICS, lambda: next(moments), lambda: 0.0)
+    job = scene.heard(make_batchjob(make_spec(queue="research"), name="one", uid="one"))
+    stopped.run()
+    await scene.to_do()
+    assert stopped.ask(job, queue_entry.waiting(make_queued_job("one", 1)))
     assert scene.granted == {"one"}
 
 

@@ -22,7 +22,9 @@ class Scene:
         self.clock = SimulatedClock()
         self.seen = Observations()
         self.queue: WorkQueue[Key] = WorkQueue(timers=self.clock)
-        self.scheduler = Scheduler(self.seen, self.queue, self.clock.now, Metrics("test"), self.clock.time)
+        self.scheduler = Scheduler(
+            self.seen, self.queue, self.clock.now, Metrics("test"), self.clock.time, self.clock.time
+        )
         selector = LabelSelector(match_labels={label: "gold"})
         self.seen.queues.apply("ADDED", QueueRecord("gold", "q", "1", selector=selector))
         self.jobs = [self._waiting(name) for name in ("one", "two")]
