@@ -14,6 +14,7 @@ from batch_operator.api.v1alpha1.conditions import Condition
 from batch_operator.api.v1alpha1.schema_types import (
     COMPONENT_PATTERN,
     KEY_PATTERN,
+    MOST_SECONDS,
     SEMVER_PATTERN,
     ApiModel,
     FreeForm,
@@ -283,7 +284,9 @@ class Ledger(ApiModel):
     next_admission: Timestamp | None = Field(None, description="Before this it is not admitted again.")
     running_since: Timestamp | None = Field(None, description="Since when it has been running.")
     run_seconds: int | None = Field(None, description="How long it ran before that.")
-    pipeline_ttl_seconds: int | None = Field(None, description="ttl_seconds_after_finished of the pipeline.")
+    pipeline_ttl_seconds: int | None = Field(
+        None, ge=-1, le=MOST_SECONDS, description="ttl_seconds_after_finished of the pipeline."
+    )
     pipeline_ttl_deletes_job: bool | None = Field(None, description="ttl_deletes_job of the pipeline.")
     ttl_since: Timestamp | None = Field(
         None, description="From when the time to live counts, where the job's end is in the future."

@@ -80,14 +80,12 @@ ComponentName = Annotated[str, Field(pattern=COMPONENT_PATTERN)]
 
 
 _PIPELINE_ELSE = "Default: the pipeline's retry_policy, else"
-_MOST_SECONDS = 31_536_000
+MOST_SECONDS = 31_536_000
 
 
 def _limit(description: str, default: int) -> Any:
     """A number of which -1 is no limit."""
-    return Field(
-        None, ge=-1, le=_MOST_SECONDS, description=f"{description} -1 is no limit. {_PIPELINE_ELSE} {default}."
-    )
+    return Field(None, ge=-1, le=MOST_SECONDS, description=f"{description} -1 is no limit. {_PIPELINE_ELSE} {default}.")
 
 
 class Policy(ApiModel):
@@ -132,7 +130,7 @@ class Policy(ApiModel):
     ttl_seconds_after_finished: int | None = Field(
         None,
         ge=-1,
-        le=_MOST_SECONDS,
+        le=MOST_SECONDS,
         description="How long the pods and the ConfigMap of a finished job are kept; its results are never touched. "
         f"-1 keeps them with the job. {_PIPELINE_ELSE} -1.",
     )

@@ -8,7 +8,7 @@ import pytest
 
 from batch_operator.api.v1alpha1.schema_types import rfc3339
 from batch_operator.snapshot import Refusal
-from tests.builders import NOW, make_pipeline, seconds
+from tests.builders import NOW, make_batchjob, make_pipeline, make_snapshot, reconcile, seconds
 from tests.unit.batch_operator.reconcile.course import TRAINING, Course, inputs
 
 DELAY = 109
@@ -175,6 +175,14 @@ class TestTimeToLive:
         assert course.state == "FAILED"
         course.at(10, passes=1)
         assert len(course.plan.expired) == 1
+
+    @pytest.mark.parametrize("seconds_written", [2**31 - 1, -(2**31)])
+    def test_that_somebody_else_wrote_and_no_policy_allows(self, seconds_written: int) -> None:
+        """The status is left alone, and nobody gets a stack trace."""
+        written = {"status": "COMPLETED", "ledger": {"pipeline_ttl_seconds": seconds_written}}
+        plan = reconcile(make_batchjob(status=written), make_snapshot(), NOW)
+        assert (plan.reason, plan.status, plan.expired) == ("UnreadableStatus", None, ())
+        assert "pipeline_ttl_seconds" in plan.message
 
     def test_of_a_job_that_was_refused_at_first_sight(self) -> None:
         """A pass before may have made a ConfigMap for a status that came too late."""
