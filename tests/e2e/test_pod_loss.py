@@ -21,6 +21,9 @@ MEMORY = "b'x' * (1 << 30)"
 PREEMPTED = {"evicted": 1, "drained": 2, "deleted": 1, "deleted-while-away": 1}
 """Job -> pods that it loses."""
 FAILED = ("killed", "out-of-memory", "over-its-disk")
+SMALL = {"cpu": "50m", "memory": "256Mi"}
+"""23 pods are there at once, and most wait behind the gate until all of `killed` run: a node of two cores must have
+room for all of them."""
 
 
 def lose(cluster: Connection, team: Team) -> None:
@@ -51,10 +54,9 @@ def lost(cluster: Connection, team: Team, history: History) -> dict[str, Any]:
     """Job -> its last status."""
     losses.write_lines(team, INPUTS)
     gate = losses.BEHIND_A_GATE
-    losses.misbehaving(team, "gated", always=gate)
-    losses.misbehaving(team, "out-of-memory", MEMORY, gate)
-    small = {"cpu": "100m", "memory": "256Mi", "ephemeral_storage": "20Mi"}
-    losses.misbehaving(team, "over-its-disk", DISK, gate, resources=small)
+    losses.misbehaving(team, "gated", always=gate, resources=SMALL)
+    losses.misbehaving(team, "out-of-memory", MEMORY, gate, resources=SMALL)
+    losses.misbehaving(team, "over-its-disk", DISK, gate, resources=SMALL | {"ephemeral_storage": "20Mi"})
     for name in ("out-of-memory", "over-its-disk"):
         team.apply(name, losses.job(name, 3, 0, INPUTS))
     for name in (*PREEMPTED, "killed"):
