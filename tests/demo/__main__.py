@@ -12,6 +12,8 @@ from tests.cluster.state import State, exclusive
 from tests.demo import installation, job, results, sensor_files, store
 
 FAKE_NODES = 2
+BOTH_PODS_AT_ONCE = {"pipelines.machineStateClassification.component.resources.cpu": "500m"}
+"""On a node of two cores; at the chart's one core each, the second waits for the first one's end."""
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def _run(files: Path | None) -> int:
             "the demo needs a node that runs containers: be root on Debian, or have Docker or Podman running; "
             "`make test` still runs everything but the real node"
         )
-    installation.install(cluster)
+    installation.install(cluster, BOTH_PODS_AT_ONCE)
     place = store.prepare(cluster, installation.DEMO_NAMESPACE)
     if files is None:
         say("making a seeded set of sensor files")
