@@ -18,6 +18,15 @@ METRICS = Metrics("test")
 PREEMPTS: dict[str, Any] = {"preemption": Preemption.LOWER_PRIORITY}
 
 
+async def taken_off(queue: WorkQueue[Key]) -> list[Key]:
+    """The keys that are due; they are no more."""
+    keys = []
+    while len(queue):
+        keys.append(await queue.get())
+        queue.done(keys[-1])
+    return keys
+
+
 class Scene:
     """A scheduler over the Queue research of four GPUs, on a clock of its own; nobody runs the passes it asks for."""
 
@@ -70,12 +79,7 @@ class Scene:
         return set(self.seen.displaced)
 
     async def to_do(self) -> list[Key]:
-        """Keys that are due, taken off the queue."""
-        keys = []
-        while len(self.queue):
-            keys.append(await self.queue.get())
-            self.queue.done(keys[-1])
-        return keys
+        return await taken_off(self.queue)
 
     async def jobs_to_do(self) -> list[str]:
         return [key[1] for key in await self.to_do() if isinstance(key, tuple)]

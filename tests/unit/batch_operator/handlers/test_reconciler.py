@@ -20,6 +20,7 @@ from batch_operator.policies import pipeline_resolution
 from tests.builders import make_pipeline, make_queue, make_raw_batchjob, make_spec
 from tests.fakes.api_server import FakeAPIServer
 from tests.fakes.client import FakeClient
+from tests.unit.batch_operator.handlers.queue_scene import taken_off
 
 SETTINGS = Settings(progress_url="https://progress.test:8443")
 METRICS = Metrics("test")
@@ -60,11 +61,7 @@ class World:
         return status, owned[CONFIG_MAPS], owned[PODS]
 
     async def to_do(self) -> list[Key]:
-        keys = []
-        while len(self.queue):
-            keys.append(await self.queue.get())
-            self.queue.done(keys[-1])
-        return keys
+        return await taken_off(self.queue)
 
 
 @pytest.fixture

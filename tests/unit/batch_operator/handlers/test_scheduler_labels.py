@@ -11,6 +11,7 @@ from batch_operator.handlers.keys import Chore, Key
 from batch_operator.handlers.scheduler import Scheduler
 from tests.builders import make_batchjob, make_spec
 from tests.fakes.clock import SimulatedClock
+from tests.unit.batch_operator.handlers.queue_scene import taken_off
 
 ASKED = {"status": "PENDING", "ledger": {"admission": {"pods": {"worker": {"count": 1}}}}}
 
@@ -38,12 +39,7 @@ class Scene:
         self.seen.namespace_labels["team-a"] = NamespaceLabels(labels, self.clock.now())
 
     async def to_do(self) -> list[Key]:
-        """Keys that are due, taken off the queue."""
-        keys = []
-        while len(self.queue):
-            keys.append(await self.queue.get())
-            self.queue.done(keys[-1])
-        return keys
+        return await taken_off(self.queue)
 
     async def cycle(self) -> None:
         self.scheduler.run()
